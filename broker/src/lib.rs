@@ -1,0 +1,31 @@
+//! The log: append, read, live tail. Everything that knows Redis is in here, and nothing that knows a socket
+//! protocol.
+//!
+//! * [`Log`]: what an edge does with streams. Two engines implement it, [`RedisLog`] and [`MemoryLog`], and one
+//!   contract test suite (`tests/contract`) is run against both.
+//! * [`Hub`]: on each edge one [`Channel`] per subscribed stream, with its ring of recent entries. An engine feeds
+//!   it; it never asks whether a subscriber keeps up.
+//! * [`Subscriber`]: one reader of one or many streams. It joins history to live, falls back to paging when it is
+//!   slow, and brings every verdict.
+//! * [`Retention`]: how much of which stream is kept.
+//! * [`Filter`]: which events a subscriber wants.
+
+mod error;
+mod filter;
+mod hub;
+mod log;
+mod memory;
+mod redis;
+mod retention;
+mod subscriber;
+
+pub use error::{AppendError, ReadError, Unavailable};
+pub use filter::{Filter, FilterError};
+pub use hub::{Channel, Feed, Hub, HubConfig};
+pub use log::{
+    Appended, Direction, From, IdempotencyKey, KeyError, Limits, Log, NewEvent, Page, ReadRequest, Receipt,
+};
+pub use memory::{MemoryConfig, MemoryLog};
+pub use redis::{ConnectError, RedisConfig, RedisLog, TailMode};
+pub use retention::{Retention, RetentionRule, RetentionRules};
+pub use subscriber::{Delivery, Joined, Order, Subscriber, SubscriberConfig};

@@ -1,0 +1,84 @@
+//! An event as the fields of a Redis stream entry, and back.
+//!
+//! | field | holds |
+//! |---|---|
+//! | `d` | the data |
+//! | `f` | its format: `j` JSON (the default), `m` MessagePack, `b` bytes |
+//! | `e` | the event name, absent for [`crate::DEFAULT_EVENT`] |
+//! | `u`, `s`, `t` | user, origin session, `traceparent`; each optional |
+//!
+//! Anybody may `XADD` to a stream. So decoding accepts everything: an entry without `d` becomes a JSON object of its
+//! fields, data that is not what its format says becomes the nearest honest value.
+
+use bytes::Bytes;
+
+use crate::wire::{json_object_of_fields, json_string, one_line_json, valid_json, valid_message_pack};
+use crate::{Event, Payload, Text};
+
+/// Calls `field(name, value)` for each field of `event`, in the order in which they are stored.
+pub fn encode(event: &Event, mut field: impl FnMut(&'static str, &Bytes)) {
+    let optional = [
+        ("e", &event.name),
+        ("u", &event.user),
+        ("s", &event.session),
+        ("t", &event.trace),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            field(name, value.as_bytes());
+        }
+    }
+    match &event.data {
+        Payload::Json(raw) => field("d", raw),
+        Payload::MessagePack(raw) => {
+            field("f", &Bytes::from_static(b"m"));
+            field("d", raw);
+        }
+        Payload::Bytes(raw) => {
+            field("f", &Bytes::from_static(b"b"));
+            field("d", raw);
+        }
+    }
+}
+
+/// Makes an event of an entry's fields, whoever wrote them. Of a field given twice the last one counts.
+pub fn decode(fields: &[(Bytes, Bytes)]) -> Event {
+    let last = |name: &[u8]| {
+        fields
+            .iter()
+            .rev()
+            .find(|(f, _)| f == name)
+            .map(|(_, value)| value.clone())
+    };
+    let Some(data) = last(b"d") else {
+        return Event::new(Payload::Json(json_object_of_fields(fields)));
+    };
+    let data = match last(b"f").as_deref() {
+        Some(b"m") if valid_message_pack(&data) => Payload::MessagePack(data),
+        Some(b"m" | b"b") => Payload::Bytes(data),
+        _ => json_payload(data),
+    };
+    let text = |name: &[u8]| {
+        last(name)
+            .filter(|value| !value.is_empty())
+            .map(Text::from_bytes_lossy)
+    };
+    Event {
+        name: text(b"e"),
+        data,
+        user: text(b"u"),
+        session: text(b"s"),
+        trace: text(b"t"),
+    }
+}
+
+/// JSON stays JSON; other text becomes a JSON string; what is not even text stays bytes.
+fn json_payload(data: Bytes) -> Payload {
+    if valid_json(&data) {
+        return Payload::Json(one_line_json(data));
+    }
+    match std::str::from_utf8(&data) {
+        Ok(text) => Payload::Json(json_string(text)),
+        Err(_) => Payload::Bytes(data),
+    }
+}

@@ -1,0 +1,75 @@
+//! Every number that bounds something, with its unit last in its name. What an operator may set has its default
+//! here and its setting in the configuration reference.
+
+use std::time::Duration;
+
+/// Bytes of a stream name or pattern.
+pub const NAME_BYTES_MAX: usize = 200;
+/// Bytes of an event name.
+pub const EVENT_NAME_BYTES_MAX: usize = 200;
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 200;
+/// Bytes of a user or session ID that is stored with an event.
+pub const ORIGIN_BYTES_MAX: usize = 200;
+/// Streams that one cursor covers, and so streams of one merged tail.
+pub const STREAMS_PER_CURSOR_MAX: usize = 64;
+
+/// Default for the bytes of one event's data.
+pub const DATA_BYTES_MAX: usize = 1024 * 1024;
+/// Nesting of JSON and MessagePack data that is still taken apart.
+pub const DATA_DEPTH_MAX: usize = 100;
+
+/// Entries of a page when the caller names no limit.
+pub const PAGE_ENTRIES_DEFAULT: usize = 100;
+/// Entries of a page at the most.
+pub const PAGE_ENTRIES_MAX: usize = 1_000;
+/// Entries that a filtered page looks through before it returns with what it found.
+pub const FILTER_SCAN_ENTRIES_MAX: usize = 20_000;
+/// Entries that are counted one by one to settle a verdict; beyond that it is `unverified`.
+pub const VERDICT_COUNT_ENTRIES_MAX: u64 = 1_000_000;
+
+/// Entries that one live read takes from one stream.
+pub const LIVE_READ_ENTRIES_MAX: usize = 1_000;
+/// Streams that one live read covers.
+pub const LIVE_READ_STREAMS_MAX: usize = 500;
+
+/// Default for the entries of one stream's recent ring.
+pub const RING_ENTRIES_MAX: usize = 8_192;
+/// Default for the bytes of one stream's recent ring.
+pub const RING_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Default for the bytes of all recent rings of one edge.
+pub const RINGS_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// How long a stream without subscribers stays in the hub, so that a reconnect storm meets its ring.
+pub const STREAM_LINGER: Duration = Duration::from_secs(30);
+/// Streams that one edge tails at the same time.
+pub const STREAMS_TAILED_MAX: usize = 1_000_000;
+
+/// Default for the entries of a stream.
+pub const RETENTION_ENTRIES_MAX: u64 = 100_000;
+/// Default for the age of an entry.
+pub const RETENTION_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Default for the time after which a stream that nobody appends to expires.
+pub const RETENTION_IDLE_MAX: Duration = Duration::from_secs(14 * 24 * 3600);
+/// Default for how long an idempotency key is remembered.
+pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(10 * 60);
+/// Default for the bytes that the in-memory engine holds over all streams.
+pub const MEMORY_ENGINE_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Streams that the in-memory engine holds.
+pub const MEMORY_ENGINE_STREAMS_MAX: usize = 100_000;
+
+/// Appends that one connection to Redis has queued or in flight before callers wait.
+pub const APPENDS_QUEUED_MAX: usize = 10_000;
+/// Bytes of appends that one connection to Redis has queued or in flight before callers wait.
+pub const APPEND_BYTES_QUEUED_MAX: usize = 32 * 1024 * 1024;
+/// Entries of one stream that go to Redis in one transaction.
+pub const APPEND_BATCH_ENTRIES_MAX: usize = 256;
+/// How long an append may wait for its place and its answer.
+pub const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a read may wait for its answer.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection to Redis may take to open.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// First pause before Redis is tried again; it doubles, with jitter, up to [`RECONNECT_PAUSE_MAX`].
+pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(50);
+/// Longest pause before Redis is tried again.
+pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);

@@ -1,0 +1,75 @@
+//! Times as texts: RFC 3339 in and out, and durations such as `15m`.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
+
+const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+
+/// Appends `ms` (milliseconds since the Unix epoch) to `out` as RFC 3339 in UTC with milliseconds, such as
+/// `2026-01-02T03:04:05.678Z`. Returns `false` and appends nothing where RFC 3339 has no such year (an entry ID
+/// that is not a time).
+pub fn push_rfc3339(out: &mut Vec<u8>, ms: u64) -> bool {
+    let Some(time) = i64::try_from(ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+    else {
+        return false;
+    };
+    let start = out.len();
+    if PRINTER.print_timestamp(&time, &mut *out).is_err() {
+        out.truncate(start);
+        return false;
+    }
+    true
+}
+
+/// Reads an RFC 3339 time (`2026-01-02T03:04:05Z`) or a duration before `now_ms` (`15m`, `1h30m`, `2d`).
+///
+/// Returns milliseconds since the Unix epoch.
+pub fn parse_since(text: &str, now_ms: u64) -> Result<u64, TimeError> {
+    if let Ok(duration) = parse_duration(text) {
+        return Ok(now_ms.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)));
+    }
+    let time: Timestamp = text.parse().map_err(|_| TimeError)?;
+    Ok(u64::try_from(time.as_millisecond()).unwrap_or(0))
+}
+
+/// Reads a duration: whole numbers with units (`ms`, `s`, `m`, `h`, `d`, `w`), one after the other: `90s`, `1h30m`.
+pub fn parse_duration(text: &str) -> Result<Duration, TimeError> {
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    if rest.is_empty() {
+        return Err(TimeError);
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(TimeError)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| TimeError)?;
+        let tail = &rest[digits..];
+        let unit_len = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let ms_per_unit: u64 = match &tail[..unit_len] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" | "min" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 7 * 86_400_000,
+            _ => return Err(TimeError),
+        };
+        let part = number.checked_mul(ms_per_unit).ok_or(TimeError)?;
+        total = total.checked_add(Duration::from_millis(part)).ok_or(TimeError)?;
+        rest = &tail[unit_len..];
+    }
+    Ok(total)
+}
+
+/// Milliseconds since the Unix epoch by this machine's clock.
+pub fn now_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
+/// The text is neither a time nor a duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a time: expected RFC 3339 such as 2026-01-02T03:04:05Z, or a duration such as 15m, 2h or 7d")]
+pub struct TimeError;

@@ -1,0 +1,19 @@
+//! An entry on the wire: JSON and MessagePack, with the same keys.
+//!
+//! `{"id","stream","event","data","time","user"?,"cursor"}`. The cursor stands last: a subscriber to several
+//! streams is given a cursor of its own, so everything before it can be encoded once and shared.
+
+mod json;
+mod message_pack;
+
+pub use json::{
+    entry_json, entry_json_prefix, json_of_payload, json_string, payload_of_json, push_json_string,
+};
+pub use message_pack::{
+    decode_value, entry_message_pack, message_pack_of_payload, payload_of_value, valid_message_pack,
+};
+
+pub(crate) use json::{json_object_of_fields, one_line_json, valid_json};
+
+/// Key of an object that stands for binary data in JSON: `{"$base64":"…"}`.
+pub const BASE64_KEY: &str = "$base64";
