@@ -18,6 +18,8 @@ mod memory;
 mod redis;
 mod retention;
 mod subscriber;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use error::{AppendError, ReadError, Unavailable};
 pub use filter::{Filter, FilterError};
