@@ -1,1 +1,27 @@
-//! x
+//! The thin edge: turns sockets into log operations and back. It owns no durable state, and never speaks to Redis
+//! itself: everything below [`broker::Log`] is somebody else's.
+//!
+//! The way of a request:
+//!
+//! * [`server`] accepts a connection (bounded, with deadlines) and speaks HTTP/1.1 on it;
+//! * [`app`] has the state that all requests share, and the router;
+//! * [`http`] is `/v1/streams/{name}`: publish, pages, live tails; [`ws`] is `/v1/ws`;
+//! * [`error`] is the one place that turns an error into a status and a JSON body;
+//! * [`rate`] slows down who asks too much; [`trace`] names connections and requests in the logs;
+//! * [`metrics`] has one function for each thing that is counted.
+//!
+//! Around it: [`config`] is everything an operator may set, complete and checked before a port opens; [`cli`] is the
+//! command line (`weir serve`, `weir tail`, `weir publish`).
+//!
+//! The references for users are in `docs/`: the configuration, the HTTP interface, and the WebSocket frames.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod metrics;
+pub mod rate;
+pub mod server;
+pub mod trace;
+pub mod ws;

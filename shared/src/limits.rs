@@ -73,3 +73,34 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause before Redis is tried again.
 pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Default for the connections of one edge.
+pub const CONNECTIONS_MAX: usize = 50_000;
+/// Default for the bytes of a request's head.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Headers of one request.
+pub const HEADERS_MAX: usize = 100;
+/// Default for how long a client may take to send a request's head; also how long a connection may idle between
+/// requests.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Default for how long a client may take to send the body of one event.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Default for how long a peer may acknowledge nothing and take nothing before its connection counts as dead.
+pub const PEER_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// Default for the longest wait of a long poll.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Default for the pause without traffic after which a tail shows a sign of life. Below the 30 to 60 s after which
+/// proxies commonly cut a silent connection.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Default for the pause after which a browser's `EventSource` is asked to come back.
+pub const RETRY_HINT: Duration = Duration::from_secs(1);
+/// Default for the bytes that are handed to one socket at a time.
+pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
+/// Default for how long a shutdown waits for what is under way.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
+/// How long a shutdown leaves a connection open on which no request has ever begun.
+pub const DRAIN_SILENT_GRACE: Duration = Duration::from_millis(500);
+/// Pause after `accept` failed (no file descriptors left), so that the loop does not spin.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Default for how long `/readyz` waits for the log.
+pub const READY_TIMEOUT: Duration = Duration::from_secs(2);

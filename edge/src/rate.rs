@@ -1,0 +1,1 @@
+//! Rate limits: how much one client address may ask for.

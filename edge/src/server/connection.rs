@@ -1,0 +1,149 @@
+//! One connection: its socket options, its HTTP/1.1, and its end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use shared::limits::{DRAIN_SILENT_GRACE, HEADERS_MAX};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+use tracing::{Instrument as _, debug, debug_span};
+
+use crate::app::AppState;
+use crate::metrics;
+use crate::trace::ConnectionId;
+
+/// What requests are read from and answers written to; what an upgraded connection downcasts to.
+pub type ServerIo = TokioIo<TcpStream>;
+
+/// Who is at the other end; an extension of every request.
+///
+/// It holds the connection's place among the connections this edge may have: whoever takes a connection over (an
+/// upgraded WebSocket) keeps it for as long as the socket lives.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The address the connection came from.
+    pub address: SocketAddr,
+    /// The connection's name in the logs.
+    pub connection: ConnectionId,
+    _place: Arc<Place>,
+}
+
+#[derive(Debug)]
+struct Place(#[allow(dead_code)] OwnedSemaphorePermit);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        metrics::connection_closed();
+    }
+}
+
+pub(super) struct Connection {
+    stream: TcpStream,
+    peer: Peer,
+}
+
+impl Connection {
+    pub(super) fn new(
+        stream: TcpStream,
+        address: SocketAddr,
+        permit: OwnedSemaphorePermit,
+        state: &AppState,
+    ) -> Self {
+        metrics::connection_opened();
+        if let Err(error) = set_options(&stream, state.config.limits.peer_timeout) {
+            // The connection works without them; only a dead peer is found later.
+            debug!(%error, "cannot set the options of a socket");
+        }
+        Self {
+            stream,
+            peer: Peer {
+                address,
+                connection: ConnectionId::random(),
+                _place: Arc::new(Place(permit)),
+            },
+        }
+    }
+
+    /// Serves requests until the client leaves, the connection is upgraded, or the edge has drained.
+    pub(super) async fn serve(self, router: Router, state: AppState, cut: CancellationToken) {
+        let span = debug_span!("connection", id = %self.peer.connection, peer = %self.peer.address);
+        let serving = self.serve_http(router, &state);
+        tokio::select! {
+            () = serving.instrument(span) => {}
+            () = cut.cancelled() => {}
+        }
+    }
+
+    async fn serve_http(self, router: Router, state: &AppState) {
+        let limits = &state.config.limits;
+        let used = AtomicBool::new(false);
+        let peer = self.peer;
+        let service = service_fn(|request: hyper::Request<Incoming>| {
+            used.store(true, Ordering::Relaxed);
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer.clone());
+            router.clone().oneshot(request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_buf_size(limits.header_bytes_max)
+            .max_headers(HEADERS_MAX)
+            .half_close(false)
+            .serve_connection(TokioIo::new(self.stream), service)
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = state.drain.cancelled() => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = silent(&used) => Ok(()),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%error, "connection ended early");
+        }
+    }
+}
+
+/// Returns after a grace if no request has begun on the connection by then (browsers open some in advance); nothing
+/// is lost by closing it.
+async fn silent(used: &AtomicBool) {
+    tokio::time::sleep(DRAIN_SILENT_GRACE).await;
+    if used.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Small writes leave at once; a peer that is gone is noticed even if nothing is sent to it.
+fn set_options(stream: &TcpStream, peer_timeout: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let pause = (peer_timeout / 4).max(Duration::from_secs(1));
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(pause)
+            .with_interval(pause)
+            .with_retries(3),
+    )?;
+    socket.set_tcp_user_timeout(Some(peer_timeout))
+}
