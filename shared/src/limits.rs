@@ -25,6 +25,8 @@ pub const PAGE_ENTRIES_DEFAULT: usize = 100;
 pub const PAGE_ENTRIES_MAX: usize = 1_000;
 /// Entries that a filtered page looks through before it returns with what it found.
 pub const FILTER_SCAN_ENTRIES_MAX: usize = 20_000;
+/// Entries that a subscription may begin with by number (`last`).
+pub const LAST_ENTRIES_MAX: usize = 100_000;
 /// Entries that are counted one by one to settle a verdict; beyond that it is `unverified`.
 pub const VERDICT_COUNT_ENTRIES_MAX: u64 = 1_000_000;
 

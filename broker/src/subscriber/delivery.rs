@@ -1,7 +1,8 @@
-//! placeholder
-use crate::{Filter, From, Log, ReadError};
-use shared::{Cursor, Entry, EntryId, StreamName, Verdict};
+//! What goes in and out of a subscriber.
+
 use std::sync::Arc;
+
+use shared::{Cursor, Entry, StreamName, Verdict};
 
 /// How entries of several streams are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,46 +83,4 @@ pub enum Delivery {
         /// Up to where.
         cursor: Cursor,
     },
-}
-
-/// A reader of one or many streams.
-pub struct Subscriber {}
-
-impl Subscriber {
-    /// A subscriber without streams.
-    pub fn new(_log: Arc<dyn Log>, _config: SubscriberConfig) -> Self {
-        Self {}
-    }
-
-    /// Follows `stream` from `from` up to `until` (inclusive), through `filter`.
-    ///
-    /// If the stream is followed already it starts anew. On an error nothing has changed.
-    pub async fn subscribe(
-        &mut self,
-        _stream: StreamName,
-        _from: From,
-        _until: Option<EntryId>,
-        _filter: Filter,
-    ) -> Result<Joined, ReadError> {
-        unreachable!()
-    }
-
-    /// Stops following `stream`; `false` if it was not followed.
-    pub fn unsubscribe(&mut self, _stream: &StreamName) -> bool {
-        false
-    }
-
-    /// The streams that are followed, with the position up to which each has been delivered.
-    pub fn positions(&self) -> impl Iterator<Item = (&StreamName, Cursor)> {
-        std::iter::empty()
-    }
-
-    /// Waits until something can be delivered and appends it to `out`, as much as is there up to about
-    /// `max_bytes`; what one call appends may go out in one write. Never returns with nothing appended.
-    ///
-    /// Cancel-safe: dropping the future loses nothing. While the log is away it waits, and goes on when the log is
-    /// back. With no stream to follow it waits for ever.
-    pub async fn next(&mut self, _max_bytes: usize, _out: &mut Vec<Delivery>) {
-        std::future::pending().await
-    }
 }

@@ -1,0 +1,351 @@
+//! One followed stream: its head, the ring of its most recent entries, and who waits for more.
+//!
+//! The ring holds consecutive entries with ordinals, from just after `floor` up to `head`. An entry's place in it is
+//! a running number, so a live subscriber is nothing but the number of the entry it wants next. Whenever what was
+//! published no longer joins the log, the ring is emptied and the numbers jump, which sends every subscriber to the
+//! log, where it finds the verdict that is right for its own cursor.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use shared::{Cursor, Entry, Ordinal, StreamName};
+use tokio::sync::Notify;
+
+use super::{HubConfig, Registration, RingBudget, lock};
+
+/// A ring that was idle this long is given up when memory gets tight.
+const RING_IDLE: Duration = Duration::from_secs(10);
+/// Numbers start here, so that entries can be put in front.
+const FIRST_NUMBER: u64 = 1 << 40;
+
+/// One followed stream.
+pub struct Channel {
+    stream: StreamName,
+    entries_max: usize,
+    bytes_max: usize,
+    budget: Arc<RingBudget>,
+    state: Mutex<State>,
+    opened: Notify,
+    /// Lets one near miss of the ring at a time read from the log; the others then find what it put in front.
+    pub(crate) backfill: tokio::sync::Mutex<()>,
+}
+
+struct State {
+    head: Option<Cursor>,
+    floor: Cursor,
+    ring: VecDeque<Arc<Entry>>,
+    ring_bytes: usize,
+    /// The running number of `ring[0]`.
+    base: u64,
+    waiting: Vec<Arc<Registration>>,
+    unattended_since: Instant,
+    published_at: Instant,
+    closed: bool,
+}
+
+/// The outcome of [`Channel::join`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Join {
+    /// The number of the entry that comes next.
+    pub(crate) number: u64,
+    /// The ordinal of the position that was asked about, as far as the channel knows it.
+    pub(crate) ordinal: Option<Ordinal>,
+}
+
+/// The outcome of [`Channel::pull`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pull {
+    /// Entries were taken (or there were none); go on at `number`.
+    Taken {
+        /// The number of the entry that comes next.
+        number: u64,
+        /// Whether that was all there is.
+        drained: bool,
+    },
+    /// The ring no longer holds the entry: read the log.
+    Behind,
+}
+
+impl Channel {
+    pub(super) fn new(stream: StreamName, config: &HubConfig, budget: Arc<RingBudget>) -> Self {
+        let now = Instant::now();
+        let state = State {
+            head: None,
+            floor: Cursor::START,
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            base: FIRST_NUMBER,
+            waiting: Vec::new(),
+            unattended_since: now,
+            published_at: now,
+            closed: false,
+        };
+        Self {
+            stream,
+            entries_max: config.ring_entries_max.max(1),
+            bytes_max: config.ring_bytes_max,
+            budget,
+            state: Mutex::new(state),
+            opened: Notify::new(),
+            backfill: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> &StreamName {
+        &self.stream
+    }
+
+    /// Up to where entries have been published to this channel; `None` until it is opened.
+    pub fn head(&self) -> Option<Cursor> {
+        lock(&self.state).head
+    }
+
+    /// Whether the hub has given this channel up; the engine has been or is being told by `unwatch`.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).closed
+    }
+
+    /// Engine: the stream's head is at `head` now; entries after it will be published. Wakes whoever waits for
+    /// that. A channel that is open already is [`invalidate`](Self::invalidate)d.
+    pub fn open(&self, head: Cursor) {
+        self.invalidate(head);
+        self.opened.notify_waiters();
+    }
+
+    /// Engine: what was published no longer joins what is in the log (trimmed past the head, deleted, re-created,
+    /// rolled back, or the ordinals disagree). Following goes on from `head`. Every subscriber reads the log again
+    /// from its own cursor and so finds its own verdict.
+    pub fn invalidate(&self, head: Cursor) {
+        let mut state = lock(&self.state);
+        self.empty(&mut state);
+        state.base += 1;
+        state.head = Some(head);
+        state.floor = head;
+        ring_all(&state);
+    }
+
+    /// Engine: the entries that follow the head, in order and without a hole, ordinals known.
+    pub fn publish(&self, entries: &[Arc<Entry>]) {
+        let Some(last) = entries.last() else { return };
+        let mut state = lock(&self.state);
+        debug_assert!(
+            state.head.is_some_and(|head| head.id < entries[0].id()),
+            "publish joins the head"
+        );
+        for entry in entries {
+            let cost_bytes = entry.cost_bytes();
+            state.ring.push_back(entry.clone());
+            state.ring_bytes += cost_bytes;
+            self.budget.add(cost_bytes);
+            while self.overfull(&state) {
+                self.pop_front(&mut state);
+            }
+        }
+        state.head = Some(last.cursor);
+        state.published_at = Instant::now();
+        ring_all(&state);
+    }
+
+    /// Waits until the channel is open. Cancel-safe.
+    pub(crate) async fn opened(&self) -> Cursor {
+        loop {
+            let opened = self.opened.notified();
+            if let Some(head) = self.head() {
+                return head;
+            }
+            opened.await;
+        }
+    }
+
+    /// Finds the place of `cursor` in the ring, so that a subscriber can go on from there without reading the log.
+    ///
+    /// A `trusted` cursor has just come out of the log, so it may also lie between entries, beyond the head, or be
+    /// without an ordinal. Any other must be an entry of the ring with an ordinal that fits: everything else is for
+    /// the log to judge. So is an ordinal below the channel's: it means that something was lost.
+    pub(crate) fn join(&self, cursor: Cursor, trusted: bool) -> Option<Join> {
+        let state = lock(&self.state);
+        let head = state.head?;
+        if cursor.id < state.floor.id || (cursor.id > head.id && !trusted) {
+            return None;
+        }
+        let index = state.ring.partition_point(|entry| entry.id() <= cursor.id);
+        let before = if index == 0 {
+            state.floor
+        } else {
+            state.ring[index - 1].cursor
+        };
+        if cursor.id > head.id {
+            return Some(Join {
+                number: state.base + index as u64,
+                ordinal: cursor.ordinal,
+            });
+        }
+        if !trusted && (before.id != cursor.id || cursor.ordinal.is_none()) {
+            return None;
+        }
+        if cursor.ordinal.is_some() && cursor.ordinal < before.ordinal {
+            return None;
+        }
+        Some(Join {
+            number: state.base + index as u64,
+            ordinal: cursor.ordinal.or(before.ordinal),
+        })
+    }
+
+    /// Takes entries from `number` on, up to about `bytes_max` of data (at least one).
+    pub(crate) fn pull(&self, number: u64, bytes_max: usize, mut take: impl FnMut(&Arc<Entry>)) -> Pull {
+        let state = lock(&self.state);
+        let Some(start) = number.checked_sub(state.base) else {
+            return Pull::Behind;
+        };
+        let end = state.ring.len();
+        let mut index = usize::try_from(start).unwrap_or(end).min(end);
+        let mut bytes = 0;
+        while index < end && bytes < bytes_max {
+            let entry = &state.ring[index];
+            bytes += entry.event.size_bytes();
+            take(entry);
+            index += 1;
+        }
+        Pull::Taken {
+            number: state.base + index as u64,
+            drained: index == end,
+        }
+    }
+
+    /// How many entries lie between `ordinal` and the first entry of the ring, if `ordinal` is older.
+    pub(crate) fn distance_below(&self, ordinal: Ordinal) -> Option<u64> {
+        let state = lock(&self.state);
+        state.head?;
+        state
+            .floor
+            .ordinal
+            .and_then(|floor| floor.0.checked_sub(ordinal.0))
+            .filter(|d| *d > 0)
+    }
+
+    /// Entries that a backfill may put in front of the ring: half of it, the rest is for what comes.
+    pub(crate) fn backfill_entries_max(&self) -> usize {
+        self.entries_max / 2
+    }
+
+    /// Puts entries that were read from the log after `from` in front of the ring, where they join it and as many
+    /// as there is room for, so that the next who resumes there need not read them.
+    pub(crate) fn extend_back(&self, from: Cursor, entries: &[Arc<Entry>]) {
+        let mut state = lock(&self.state);
+        if state.head.is_none() || from.ordinal.is_none() {
+            return;
+        }
+        let end = entries.partition_point(|entry| entry.id() <= state.floor.id);
+        // The floor must be the last of them, with the same ordinal: only then nothing is between them and the ring.
+        if end == 0 || entries[end - 1].cursor != state.floor {
+            return;
+        }
+        for index in (0..end).rev() {
+            let entry = &entries[index];
+            let cost_bytes = entry.cost_bytes();
+            let full = state.ring.len() >= self.backfill_entries_max()
+                || state.ring_bytes + cost_bytes > self.bytes_max / 2
+                || self.budget.tight();
+            if full {
+                return;
+            }
+            state.ring.push_front(entry.clone());
+            state.ring_bytes += cost_bytes;
+            self.budget.add(cost_bytes);
+            state.base -= 1;
+            state.floor = if index == 0 {
+                from
+            } else {
+                entries[index - 1].cursor
+            };
+        }
+    }
+
+    /// Whether nobody has been subscribed for `linger`.
+    pub(super) fn unattended_for(&self, linger: Duration) -> bool {
+        let state = lock(&self.state);
+        state.waiting.is_empty() && state.unattended_since.elapsed() >= linger
+    }
+
+    pub(super) fn close(&self) {
+        lock(&self.state).closed = true;
+    }
+
+    /// Empties a ring to which nothing was published for a while.
+    pub(super) fn drop_idle_ring(&self) {
+        let mut state = lock(&self.state);
+        let (Some(head), true) = (state.head, state.published_at.elapsed() >= RING_IDLE) else {
+            return;
+        };
+        self.empty(&mut state);
+        state.floor = head;
+    }
+
+    pub(super) fn register(&self, registration: Arc<Registration>) {
+        let mut state = lock(&self.state);
+        registration.place.store(state.waiting.len(), Ordering::Relaxed);
+        state.waiting.push(registration);
+    }
+
+    pub(super) fn deregister(&self, registration: &Arc<Registration>) {
+        let mut state = lock(&self.state);
+        let place = registration.place.load(Ordering::Relaxed);
+        state.waiting.swap_remove(place);
+        if let Some(moved) = state.waiting.get(place) {
+            moved.place.store(place, Ordering::Relaxed);
+        }
+        if state.waiting.is_empty() {
+            state.unattended_since = Instant::now();
+            state.waiting = Vec::new();
+        }
+    }
+
+    fn overfull(&self, state: &State) -> bool {
+        state.ring.len() > self.entries_max
+            || (state.ring.len() > 1 && (state.ring_bytes > self.bytes_max || self.budget.exceeded()))
+    }
+
+    fn pop_front(&self, state: &mut State) {
+        if let Some(entry) = state.ring.pop_front() {
+            let cost_bytes = entry.cost_bytes();
+            state.ring_bytes -= cost_bytes;
+            self.budget.remove(cost_bytes);
+            state.base += 1;
+            state.floor = entry.cursor;
+        }
+    }
+
+    /// Drops all entries; the numbers go on behind them.
+    fn empty(&self, state: &mut State) {
+        self.budget.remove(state.ring_bytes);
+        state.ring_bytes = 0;
+        state.base += state.ring.len() as u64;
+        state.ring = VecDeque::new();
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        let mut state = lock(&self.state);
+        self.empty(&mut state);
+    }
+}
+
+impl std::fmt::Debug for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Channel")
+            .field("stream", &self.stream)
+            .field("head", &self.head())
+            .finish()
+    }
+}
+
+fn ring_all(state: &State) {
+    for registration in &state.waiting {
+        registration.ring();
+    }
+}

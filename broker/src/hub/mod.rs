@@ -1,0 +1,215 @@
+//! The hub: on each process one [`Channel`] per followed stream, shared by all its subscribers.
+//!
+//! It owns which streams are followed, their rings of recent entries and the byte budget of all rings. It reads
+//! nothing itself: an engine ([`Feed`]) publishes into the channels, and subscribers take from them at their own
+//! pace. No subscriber has a queue here, so a slow one costs nothing.
+
+mod bell;
+mod channel;
+mod pages;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use shared::StreamName;
+use shared::limits;
+
+pub(crate) use bell::{Bell, Registration};
+pub use channel::Channel;
+pub(crate) use channel::{Join, Pull};
+pub(crate) use pages::Pages;
+
+use crate::ReadError;
+
+/// How much recent history the hub keeps in memory.
+#[derive(Debug, Clone)]
+pub struct HubConfig {
+    /// Entries in one stream's ring.
+    pub ring_entries_max: usize,
+    /// Bytes in one stream's ring.
+    pub ring_bytes_max: usize,
+    /// Bytes in all rings together.
+    pub rings_bytes_max: usize,
+    /// Streams that are followed at the same time.
+    pub streams_max: usize,
+    /// How long a stream without subscribers is still followed.
+    pub linger: Duration,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            ring_entries_max: limits::RING_ENTRIES_MAX,
+            ring_bytes_max: limits::RING_BYTES_MAX,
+            rings_bytes_max: limits::RINGS_BYTES_MAX,
+            streams_max: limits::STREAMS_TAILED_MAX,
+            linger: limits::STREAM_LINGER,
+        }
+    }
+}
+
+/// The side of an engine that the hub calls.
+///
+/// Both calls are made under the hub's lock, so that they come in order: they must not block and must not call the
+/// hub. They may call the channel.
+pub trait Feed: Send + Sync + 'static {
+    /// A stream has its first subscriber: find its head, [`Channel::open`] it, and [`Channel::publish`] what
+    /// follows.
+    fn watch(&self, channel: &Arc<Channel>);
+    /// A stream has had no subscribers for a while: stop following it. A later `watch` of the same stream brings
+    /// another channel.
+    fn unwatch(&self, channel: &Arc<Channel>);
+}
+
+/// Locks; a panic elsewhere while the lock was held leaves data that is still sound here.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes that all rings hold, against what they may hold.
+#[derive(Debug)]
+pub(crate) struct RingBudget {
+    used_bytes: AtomicUsize,
+    max_bytes: usize,
+}
+
+impl RingBudget {
+    fn new(max_bytes: usize) -> Self {
+        Self {
+            used_bytes: AtomicUsize::new(0),
+            max_bytes,
+        }
+    }
+
+    fn add(&self, bytes: usize) {
+        self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn remove(&self, bytes: usize) {
+        self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn exceeded(&self) -> bool {
+        self.used_bytes.load(Ordering::Relaxed) > self.max_bytes
+    }
+
+    /// Above three quarters: idle rings are given up.
+    fn tight(&self) -> bool {
+        self.used_bytes.load(Ordering::Relaxed) > self.max_bytes / 4 * 3
+    }
+}
+
+/// All followed streams of one process.
+pub struct Hub {
+    config: HubConfig,
+    feed: Weak<dyn Feed>,
+    budget: Arc<RingBudget>,
+    channels: Mutex<HashMap<StreamName, Arc<Channel>>>,
+    pages: Pages,
+}
+
+impl Hub {
+    /// A hub that asks `feed` for streams. It is weak because an engine owns its hub.
+    pub fn new(config: HubConfig, feed: Weak<dyn Feed>) -> Arc<Self> {
+        let budget = Arc::new(RingBudget::new(config.rings_bytes_max));
+        Arc::new(Self {
+            config,
+            feed,
+            budget,
+            channels: Mutex::default(),
+            pages: Pages::default(),
+        })
+    }
+
+    /// The channel of `stream` if it is followed.
+    pub fn channel(&self, stream: &StreamName) -> Option<Arc<Channel>> {
+        lock(&self.channels).get(stream).cloned()
+    }
+
+    /// All channels: what an engine reads once after it has lost its connection.
+    pub fn channels(&self) -> Vec<Arc<Channel>> {
+        lock(&self.channels).values().cloned().collect()
+    }
+
+    /// How many streams are followed.
+    pub fn streams(&self) -> usize {
+        lock(&self.channels).len()
+    }
+
+    /// Gives up what nobody uses: streams without subscribers after their linger, and idle rings when memory gets
+    /// tight. The engine calls it about once a second.
+    pub fn sweep(&self) {
+        let mut channels = lock(&self.channels);
+        let tight = self.budget.tight();
+        channels.retain(|_, channel| {
+            if tight {
+                channel.drop_idle_ring();
+            }
+            let keep = !channel.unattended_for(self.config.linger);
+            if !keep {
+                channel.close();
+                if let Some(feed) = self.feed.upgrade() {
+                    feed.unwatch(channel);
+                }
+            }
+            keep
+        });
+        if channels.capacity() > 4 * channels.len() + 64 {
+            channels.shrink_to_fit();
+        }
+        metrics::gauge!("weir_tail_streams").set(channels.len() as f64);
+        metrics::gauge!("weir_ring_bytes").set(self.budget.used_bytes.load(Ordering::Relaxed) as f64);
+    }
+
+    /// Adds a subscriber to the channel of `stream`; the stream is followed from now on if it was not.
+    pub(crate) fn attach(
+        &self,
+        stream: &StreamName,
+        bell: &Arc<Bell>,
+        slot: usize,
+    ) -> Result<Attachment, ReadError> {
+        let mut channels = lock(&self.channels);
+        if let Some(channel) = channels.get(stream) {
+            return Ok(Attachment::new(channel.clone(), bell, slot));
+        }
+        if channels.len() >= self.config.streams_max {
+            return Err(ReadError::TooManyStreams(self.config.streams_max));
+        }
+        let channel = Arc::new(Channel::new(stream.clone(), &self.config, self.budget.clone()));
+        channels.insert(stream.clone(), channel.clone());
+        let attachment = Attachment::new(channel.clone(), bell, slot);
+        if let Some(feed) = self.feed.upgrade() {
+            feed.watch(&channel);
+        }
+        Ok(attachment)
+    }
+
+    pub(crate) fn pages(&self) -> &Pages {
+        &self.pages
+    }
+}
+
+/// A subscriber's place at a channel; dropping it leaves.
+pub(crate) struct Attachment {
+    pub(crate) channel: Arc<Channel>,
+    pub(crate) registration: Arc<Registration>,
+}
+
+impl Attachment {
+    fn new(channel: Arc<Channel>, bell: &Arc<Bell>, slot: usize) -> Self {
+        let registration = Arc::new(Registration::new(bell.clone(), slot));
+        channel.register(registration.clone());
+        Self {
+            channel,
+            registration,
+        }
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.channel.deregister(&self.registration);
+    }
+}

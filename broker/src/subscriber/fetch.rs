@@ -1,0 +1,158 @@
+//! Page reads of a subscriber that catches up.
+//!
+//! A read runs in a task of its own, so that it goes on while the subscriber's reader is busy, and is given up when
+//! the subscriber goes.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use shared::limits::{LAST_ENTRIES_MAX, PAGE_ENTRIES_MAX, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN};
+use shared::{Cursor, EntryId, Ordinal, StreamName, Verdict};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::hub::{Attachment, Channel, Pages, lock};
+use crate::{Direction, Log, Page, ReadError, ReadRequest};
+
+/// What a read brought.
+pub(super) enum Fetched {
+    /// The page after the cursor.
+    Page(Arc<Page>),
+    /// No page, because the channel's ring has the cursor now.
+    InRing,
+}
+
+/// A read under way.
+pub(super) struct Fetch {
+    /// The cursor it reads from.
+    pub(super) from: Cursor,
+    outcome: Arc<Mutex<Option<Fetched>>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Fetch {
+    /// Starts reading after `pause`. It is repeated until it succeeds, and rings when it has.
+    pub(super) fn start(
+        log: &Arc<dyn Log>,
+        place: &Attachment,
+        from: Cursor,
+        limit: usize,
+        pause: Duration,
+    ) -> Self {
+        let outcome = Arc::new(Mutex::new(None));
+        let (log, channel) = (log.clone(), place.channel.clone());
+        let (registration, result) = (place.registration.clone(), outcome.clone());
+        let task = async move {
+            let mut pause_max = RECONNECT_PAUSE_MIN;
+            tokio::time::sleep(pause).await;
+            let fetched = loop {
+                match read(&log, &channel, from, limit).await {
+                    Ok(fetched) => break fetched,
+                    Err(error) => {
+                        tracing::debug!(stream = %channel.stream(), %error, "catch-up read failed, trying again");
+                    }
+                }
+                tokio::time::sleep(pause_max.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                pause_max = (pause_max * 2).min(RECONNECT_PAUSE_MAX);
+            };
+            *lock(&result) = Some(fetched);
+            registration.ring();
+        };
+        Self {
+            from,
+            outcome,
+            _task: AbortOnDropHandle::new(tokio::spawn(task)),
+        }
+    }
+
+    /// What the read brought, once.
+    pub(super) fn take(&self) -> Option<Fetched> {
+        lock(&self.outcome).take()
+    }
+}
+
+/// Reads the page after `cursor`, sharing the read with whoever wants the same.
+///
+/// A cursor that lies just below the ring is read by one subscriber at a time, which puts what it read in front of
+/// the ring: when many resume at nearby positions (an edge was lost and all its clients come here), the ring then
+/// serves them.
+pub(super) async fn read(
+    log: &Arc<dyn Log>,
+    channel: &Channel,
+    cursor: Cursor,
+    limit: usize,
+) -> Result<Fetched, ReadError> {
+    let near = cursor
+        .ordinal
+        .and_then(|ordinal| channel.distance_below(ordinal))
+        .is_some_and(|distance| distance <= channel.backfill_entries_max() as u64);
+    if !near {
+        return Ok(Fetched::Page(
+            Pages::read(log, channel.stream(), cursor, limit).await?,
+        ));
+    }
+    let _turn = channel.backfill.lock().await;
+    if channel.join(cursor, false).is_some() {
+        return Ok(Fetched::InRing);
+    }
+    let page = Pages::read(log, channel.stream(), cursor, PAGE_ENTRIES_MAX).await?;
+    if matches!(page.verdict, Verdict::Continuous | Verdict::Gap { .. }) {
+        channel.extend_back(before(&page, cursor.id), &page.entries);
+    }
+    Ok(Fetched::Page(page))
+}
+
+/// The position before the first entry of a page that was read after `id`; the page's own where it is empty.
+pub(super) fn before(page: &Page, id: EntryId) -> Cursor {
+    match page.entries.first() {
+        Some(first) => {
+            let ordinal = first
+                .cursor
+                .ordinal
+                .map(|Ordinal(n)| Ordinal(n.saturating_sub(1)));
+            Cursor { id, ordinal }
+        }
+        None => page.cursor,
+    }
+}
+
+/// The cursor after which the last `count` entries come, for more of them than one page holds.
+pub(super) async fn start_of_last(
+    log: &Arc<dyn Log>,
+    stream: &StreamName,
+    count: usize,
+) -> Result<Cursor, ReadError> {
+    // One more than asked: the entry before the first one asked for is the cursor.
+    let mut left = count.min(LAST_ENTRIES_MAX) + 1;
+    let mut oldest: Option<Cursor> = None;
+    loop {
+        let limit = left.min(PAGE_ENTRIES_MAX);
+        let direction = Direction::Backward {
+            before: oldest,
+            since: None,
+        };
+        let page = log
+            .read(
+                stream,
+                &ReadRequest {
+                    direction,
+                    until: None,
+                    limit,
+                },
+            )
+            .await?;
+        left -= page.entries.len().min(left);
+        oldest = page.entries.last().map(|entry| entry.cursor).or(oldest);
+        if left == 0 {
+            return Ok(oldest.unwrap_or(page.head));
+        }
+        if page.tail_reached || page.entries.is_empty() {
+            // Fewer entries than asked for: from before the first one that exists, without a claim about older ones.
+            let first = oldest.unwrap_or(page.head);
+            let ordinal = first.ordinal.map(|Ordinal(n)| Ordinal(n.saturating_sub(1)));
+            return Ok(Cursor {
+                id: EntryId::ZERO,
+                ordinal,
+            });
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! One reader of one or many streams: joins history to live, reads at its own pace, tells every verdict.
+//!
+//! A subscriber holds a position per stream and, while it catches up, at most two pages of entries for it. Live it
+//! holds nothing: it takes entries from the [`crate::Channel`]'s ring when its reader asks for more. When the reader
+//! is so slow that the ring has moved on, the subscriber pages through the log until it reaches the ring again.
+
+mod delivery;
+mod fetch;
+mod slot;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::limits::READ_TIMEOUT;
+use shared::{Cursor, EntryId, StreamName, time};
+
+pub use delivery::{Delivery, Joined, Order, SubscriberConfig};
+use slot::{Slot, Step};
+
+use crate::hub::Bell;
+use crate::{Filter, From, Log, ReadError, Unavailable};
+
+/// A stream whose `until` lies this far back by this machine's clock has ended: clocks differ a little.
+const UNTIL_GRACE: Duration = Duration::from_secs(1);
+
+/// A reader of one or many streams.
+pub struct Subscriber {
+    log: Arc<dyn Log>,
+    config: SubscriberConfig,
+    bell: Arc<Bell>,
+    slots: Vec<Option<Slot>>,
+    by_name: HashMap<StreamName, usize>,
+    /// Slots that may have something to deliver, each at most once.
+    ready: VecDeque<usize>,
+    rung: Vec<usize>,
+}
+
+impl Subscriber {
+    /// A subscriber without streams.
+    pub fn new(log: Arc<dyn Log>, config: SubscriberConfig) -> Self {
+        Self {
+            log,
+            config,
+            bell: Arc::default(),
+            slots: Vec::new(),
+            by_name: HashMap::new(),
+            ready: VecDeque::new(),
+            rung: Vec::new(),
+        }
+    }
+
+    /// Follows `stream` from `from` up to `until` (inclusive), through `filter`.
+    ///
+    /// If the stream is followed already it starts anew. On an error, or if the future is dropped, nothing has
+    /// changed. A gap, a reset or an unverified start is in the answer and is also delivered, first.
+    pub async fn subscribe(
+        &mut self,
+        stream: StreamName,
+        from: From,
+        until: Option<EntryId>,
+        filter: Filter,
+    ) -> Result<Joined, ReadError> {
+        let replaced = self.by_name.get(&stream).copied();
+        if replaced.is_none() && self.by_name.len() >= self.config.streams_max {
+            return Err(ReadError::TooManySubscriptions(self.config.streams_max));
+        }
+        let index = self
+            .slots
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or(self.slots.len());
+        let attachment = self.log.hub().attach(&stream, &self.bell, index)?;
+        let opened = tokio::time::timeout(READ_TIMEOUT, attachment.channel.opened()).await;
+        let head = opened.map_err(|_| Unavailable("the stream could not be opened in time".into()))?;
+        let (slot, joined) = Slot::begin(&self.log, attachment, head, from, until, filter).await?;
+        self.unsubscribe(&stream);
+        if index == self.slots.len() {
+            self.slots.push(None);
+        }
+        self.slots[index] = Some(slot);
+        self.by_name.insert(stream, index);
+        self.make_ready(index);
+        Ok(joined)
+    }
+
+    /// Stops following `stream`; `false` if it was not followed.
+    pub fn unsubscribe(&mut self, stream: &StreamName) -> bool {
+        let Some(index) = self.by_name.remove(stream) else {
+            return false;
+        };
+        self.remove(index);
+        true
+    }
+
+    /// The streams that are followed, with the position up to which each has been delivered.
+    pub fn positions(&self) -> impl Iterator<Item = (&StreamName, Cursor)> {
+        self.slots
+            .iter()
+            .flatten()
+            .map(|slot| (slot.stream(), slot.cursor()))
+    }
+
+    /// Waits until something can be delivered and appends it to `out`, as much as is there up to about
+    /// `max_bytes`; what one call appends may go out in one write. Never returns with nothing appended.
+    ///
+    /// Cancel-safe: dropping the future loses nothing. While the log is away it waits, and goes on when the log is
+    /// back. With no stream to follow it waits for ever.
+    pub async fn next(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) {
+        let before = out.len();
+        loop {
+            self.take_rung();
+            match self.config.order {
+                Order::ByTime if self.by_name.len() > 1 => self.merge(max_bytes, out),
+                Order::ByTime | Order::PerStream => self.take_turns(max_bytes, out),
+            }
+            if out.len() > before {
+                return;
+            }
+            match self.next_until() {
+                // Everything that is due now has been looked at, so this is in the future.
+                Some(pause) => tokio::select! {
+                    () = self.bell.wait() => {}
+                    () = tokio::time::sleep(pause) => self.make_all_ready(),
+                },
+                None => self.bell.wait().await,
+            }
+        }
+    }
+
+    fn take_rung(&mut self) {
+        let mut rung = std::mem::take(&mut self.rung);
+        self.bell.take(&mut rung);
+        for index in rung.drain(..) {
+            // A slot that is gone may still have been rung for.
+            if let Some(Some(slot)) = self.slots.get(index) {
+                slot.answered();
+                self.make_ready(index);
+            }
+        }
+        self.rung = rung;
+    }
+
+    fn make_ready(&mut self, index: usize) {
+        if let Some(Some(slot)) = self.slots.get_mut(index)
+            && !std::mem::replace(&mut slot.ready, true)
+        {
+            self.ready.push_back(index);
+        }
+    }
+
+    fn make_all_ready(&mut self) {
+        for index in 0..self.slots.len() {
+            self.make_ready(index);
+        }
+    }
+
+    /// How long until the first stream that has an `until` reaches it by the clock.
+    fn next_until(&self) -> Option<Duration> {
+        let now_ms = time::now_ms();
+        let untils = self
+            .slots
+            .iter()
+            .flatten()
+            .filter(|slot| slot.is_live())
+            .filter_map(Slot::until);
+        let due_ms = untils
+            .map(|until| until.ms)
+            .min()?
+            .saturating_add(UNTIL_GRACE.as_millis() as u64);
+        Some(Duration::from_millis(
+            due_ms.saturating_sub(now_ms).clamp(1, 3_600_000),
+        ))
+    }
+
+    /// Each ready stream delivers in its turn.
+    fn take_turns(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) {
+        let mut budget = max_bytes;
+        let turns = self.ready.len().max(1);
+        let share = (max_bytes / turns).max(1_024).min(max_bytes);
+        while budget > 0
+            && let Some(index) = self.ready.pop_front()
+        {
+            let Some(Some(slot)) = self.slots.get_mut(index) else {
+                continue;
+            };
+            slot.ready = false;
+            let mut left = share.min(budget);
+            let given = left;
+            let step = loop {
+                let step = slot.step(&self.log, given, out, &mut left);
+                if step != Step::More || left == 0 {
+                    break step;
+                }
+            };
+            budget = budget.saturating_sub(given - left);
+            self.settle(index, step);
+        }
+    }
+
+    /// What a slot's step means for its place among the ready ones.
+    fn settle(&mut self, index: usize, step: Step) {
+        match step {
+            Step::More => self.make_ready(index),
+            Step::Idle => {}
+            Step::Ended => {
+                if let Some(Some(slot)) = self.slots.get(index) {
+                    self.by_name.remove(slot.stream());
+                }
+                self.remove(index);
+            }
+        }
+    }
+
+    fn remove(&mut self, index: usize) {
+        self.slots[index] = None;
+        self.ready.retain(|ready| *ready != index);
+        // A merged tail may have just one stream left, which from now on delivers when it is ready, not in a merge.
+        self.make_all_ready();
+    }
+
+    /// Delivers by entry ID over all streams. A stream that is catching up and has no page yet holds the others up:
+    /// its next entry may be older than theirs.
+    fn merge(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) {
+        while let Some(index) = self.ready.pop_front() {
+            if let Some(Some(slot)) = self.slots.get_mut(index) {
+                slot.ready = false;
+                slot.refill(&self.log, max_bytes);
+            }
+        }
+        let mut left = max_bytes;
+        while left > 0 {
+            let mut oldest: Option<(EntryId, usize)> = None;
+            for (index, slot) in self.slots.iter_mut().enumerate() {
+                let Some(slot) = slot else { continue };
+                if slot.is_empty() {
+                    slot.refill(&self.log, left);
+                }
+                match slot.front_id() {
+                    Some(id) if oldest.is_none_or(|(least, _)| id < least) => oldest = Some((id, index)),
+                    None if !slot.is_live() => return,
+                    _ => {}
+                }
+            }
+            let Some((_, index)) = oldest else { return };
+            let Some(slot) = &mut self.slots[index] else {
+                return;
+            };
+            if slot.deliver_one(out, &mut left) == Step::Ended {
+                self.settle(index, Step::Ended);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.positions()).finish()
+    }
+}
