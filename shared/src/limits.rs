@@ -106,3 +106,48 @@ pub const DRAIN_SILENT_GRACE: Duration = Duration::from_millis(500);
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Default for how long `/readyz` waits for the log.
 pub const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Bytes of one line that the command-line clients take from an edge.
+pub const CLIENT_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long a client's connection to an edge may take to open.
+pub const CLIENT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Default for how long a tail waits for anything, be it a heartbeat, before it takes the connection for dead.
+pub const CLIENT_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(45);
+/// Upper end of a client's first pause before it tries again; it doubles up to [`CLIENT_RETRY_PAUSE_MAX`], and the
+/// pause is drawn evenly from nothing to that end.
+pub const CLIENT_RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
+/// Longest pause of a client's own choice before it tries again.
+pub const CLIENT_RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Longest `Retry-After` that a client obeys.
+pub const CLIENT_RETRY_AFTER_MAX: Duration = Duration::from_secs(5 * 60);
+/// A connection that lasted so long was a success: the next failure starts with a short pause again.
+pub const CLIENT_STABLE_AFTER: Duration = Duration::from_secs(5);
+/// How long one event published from the command line is retried.
+pub const CLIENT_RETRY_FOR: Duration = Duration::from_secs(30);
+/// Longest time between a printed event and its place in the `--resume` file.
+pub const CLIENT_RESUME_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a client that is told to stop waits for what is under way.
+pub const CLIENT_STOP_GRACE: Duration = Duration::from_secs(1);
+/// Batches of output that wait for a slow reader of a tail's output.
+pub const CLIENT_OUTPUT_BATCHES_MAX: usize = 2;
+/// Bytes of one batch of a tail's output, beyond which it is handed to the output.
+pub const CLIENT_OUTPUT_BATCH_BYTES: usize = 256 * 1024;
+
+/// Bytes of one line that `weir publish` reads.
+pub const PUBLISH_LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Lines that `weir publish` keeps for sending again, until they are acknowledged.
+pub const PUBLISH_LINES_UNACKNOWLEDGED_MAX: usize = 10_000;
+/// Bytes of the lines that `weir publish` keeps for sending again.
+pub const PUBLISH_BYTES_UNACKNOWLEDGED_MAX: usize = 32 * 1024 * 1024;
+/// Bytes that `weir publish` reads from its input at once, and about as many go into one write.
+pub const PUBLISH_FRAME_BYTES: usize = 64 * 1024;
+/// Writes of `weir publish` that wait for the connection.
+pub const PUBLISH_FRAMES_QUEUED_MAX: usize = 2;
+/// Batches of lines that wait between reading and publishing.
+pub const PUBLISH_BATCHES_QUEUED_MAX: usize = 2;
+/// Bytes of a request where something on the way passes on only whole requests.
+pub const PUBLISH_SHORT_REQUEST_BYTES_MAX: usize = 512 * 1024;
+/// Default for how long `weir publish` waits for an answer before it takes the connection for dead.
+pub const PUBLISH_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request of `weir publish` stays open with nothing to send.
+pub const PUBLISH_IDLE_MAX: Duration = Duration::from_secs(20);
