@@ -10,6 +10,8 @@
 //! * [`Retention`]: how much of which stream is kept.
 //! * [`Filter`]: which events a subscriber wants.
 
+#[allow(dead_code)]
+mod backoff;
 mod error;
 mod filter;
 mod hub;

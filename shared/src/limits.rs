@@ -75,6 +75,12 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause before Redis is tried again.
 pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How long a connection to Redis may be idle before the kernel asks whether the other side is still there.
+pub const REDIS_KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+/// How often the kernel repeats that question.
+pub const REDIS_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// How long bytes sent to Redis may stay unacknowledged before the kernel gives the connection up.
+pub const REDIS_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
 
 /// Default for the connections of one edge.
 pub const CONNECTIONS_MAX: usize = 50_000;

@@ -1,0 +1,115 @@
+//! What went wrong at Redis, as far as it matters to a caller. Server replies end here: users get fixed texts, the
+//! details go to the log of the process.
+
+use redis::{ErrorKind, RedisError, ServerError};
+use tracing::debug;
+
+use crate::{AppendError, ReadError, Unavailable};
+
+/// Everything an answer, or its absence, can mean to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The connection could not be opened, was lost, or brought no answer in time. What was sent may have been done.
+    Lost(&'static str),
+    /// The server answers, but cannot do this at the moment. Nothing was done.
+    NotNow(&'static str),
+    /// The server has no memory left. Nothing was done.
+    Full,
+    /// The key holds something else than a stream.
+    WrongType,
+    /// `ERR no such key`.
+    NoKey,
+    /// The script must be sent in full. Nothing was done.
+    NoScript,
+    /// The server refused for good. Nothing was done.
+    Refused(&'static str),
+    /// The reply has a shape that it cannot have.
+    Malformed,
+}
+
+impl Fault {
+    /// What an error of the client library means.
+    pub(super) fn of(error: &RedisError) -> Self {
+        if error.is_timeout() {
+            return Self::Lost("Redis does not answer");
+        }
+        if error.is_connection_refusal() {
+            return Self::Lost("no connection to Redis");
+        }
+        match error.kind() {
+            ErrorKind::Io => Self::Lost("the connection to Redis was lost"),
+            ErrorKind::AuthenticationFailed => Self::NotNow("Redis refuses the user or password"),
+            ErrorKind::Parse => Self::Malformed,
+            // An aborted transaction carries the error of the command that could not be queued.
+            _ => match error.clone().into_server_errors() {
+                Some(errors) => errors
+                    .first()
+                    .map_or(Self::Malformed, |(_, error)| Self::of_server(error)),
+                None => {
+                    debug!(%error, "unexpected error of the Redis client");
+                    Self::Malformed
+                }
+            },
+        }
+    }
+
+    /// What an error reply means.
+    pub(super) fn of_server(error: &ServerError) -> Self {
+        let details = error.details().unwrap_or_default();
+        match error.code() {
+            "WRONGTYPE" => Self::WrongType,
+            "NOSCRIPT" => Self::NoScript,
+            "OOM" => Self::Full,
+            "LOADING" => Self::NotNow("Redis is loading its data"),
+            "READONLY" => Self::NotNow("this Redis is a read-only replica"),
+            "MASTERDOWN" => Self::NotNow("this Redis has lost its master"),
+            "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" => Self::NotNow("the Redis Cluster is changing"),
+            "NOREPLICAS" => Self::NotNow("Redis has too few replicas"),
+            "MISCONF" => Self::NotNow("Redis cannot write to its disk"),
+            "BUSY" => Self::NotNow("Redis is busy with a script"),
+            "NOAUTH" | "WRONGPASS" => Self::NotNow("Redis refuses the user or password"),
+            "NOPERM" => Self::Refused("the Redis user lacks the permission"),
+            "ERR" if details.starts_with("no such key") => Self::NoKey,
+            "ERR" if details.contains("exhausted the last possible ID") => {
+                Self::Refused("the stream has used its last possible ID")
+            }
+            code => {
+                debug!(code, details, "unexpected error reply of Redis");
+                Self::Refused("Redis answered with an unexpected error")
+            }
+        }
+    }
+
+    /// As the error of an append that was not done; of one that may have been, if the answer was lost.
+    pub(super) fn into_append_error(self) -> AppendError {
+        match self {
+            Self::Lost(_) | Self::Malformed => AppendError::Unconfirmed,
+            Self::NotNow(why) => Unavailable(why.into()).into(),
+            Self::Full => AppendError::Full,
+            Self::WrongType => AppendError::WrongType,
+            Self::Refused(why) => AppendError::Refused(why.into()),
+            Self::NoKey | Self::NoScript => {
+                AppendError::Refused("Redis answered with an unexpected error".into())
+            }
+        }
+    }
+
+    /// As the error of a read.
+    pub(super) fn into_read_error(self) -> ReadError {
+        match self {
+            Self::Lost(why) | Self::NotNow(why) => Unavailable(why.into()).into(),
+            Self::WrongType => ReadError::WrongType,
+            Self::Refused(why) => ReadError::Refused(why.into()),
+            Self::Full => ReadError::Refused("Redis is out of memory".into()),
+            Self::NoKey | Self::NoScript | Self::Malformed => {
+                ReadError::Refused("Redis answered with something unexpected".into())
+            }
+        }
+    }
+}
+
+impl From<&RedisError> for Fault {
+    fn from(error: &RedisError) -> Self {
+        Self::of(error)
+    }
+}

@@ -1,0 +1,144 @@
+//! What the keys in Redis are called. One stream and everything kept beside it share one hash tag, and so one slot
+//! of a Redis Cluster.
+
+use shared::StreamName;
+
+/// What stands for the stream's name in a template.
+const PLACEHOLDER: &str = "NAME";
+
+/// Turns stream names into keys: `weir:{NAME}` makes `weir:{doc:1}` of `doc:1`; `logs:NAME` makes `logs:doc:1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyTemplate {
+    before: Box<str>,
+    after: Box<str>,
+    beside: Beside,
+}
+
+/// How a key beside a stream's key is built, so that both have the same hash tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    /// The name is inside the braces: `weir:{doc:1}:…`. No stream's key looks so, as no name holds a brace.
+    Tagged,
+    /// There are braces, but the name is outside: `{app}:doc:1~…`. No name holds a `~`.
+    Outside,
+    /// No braces: the whole key of the stream becomes the hash tag, `{logs:doc:1}:…`.
+    Plain,
+}
+
+impl KeyTemplate {
+    /// Reads a template. It must hold `NAME` once, and braces either not at all or as one pair around something.
+    pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parts = text.split(PLACEHOLDER);
+        let (Some(before), Some(after), None) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(TemplateError::Name);
+        };
+        if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
+            return Err(TemplateError::Character);
+        }
+        let opens: Vec<usize> = text.match_indices('{').map(|(at, _)| at).collect();
+        let closes: Vec<usize> = text.match_indices('}').map(|(at, _)| at).collect();
+        let beside = match (opens[..].first(), closes[..].first()) {
+            (None, None) => Beside::Plain,
+            (Some(open), Some(close)) if opens.len() == 1 && closes.len() == 1 && open + 1 < *close => {
+                if *open < before.len() && *close >= before.len() {
+                    Beside::Tagged
+                } else {
+                    Beside::Outside
+                }
+            }
+            _ => return Err(TemplateError::Braces),
+        };
+        Ok(Self {
+            before: before.into(),
+            after: after.into(),
+            beside,
+        })
+    }
+
+    /// The key of a stream.
+    pub(super) fn stream_key(&self, stream: &StreamName) -> String {
+        [&self.before, stream.as_str(), &self.after].concat()
+    }
+
+    /// The name of the stream that has this key, if it is one of ours.
+    pub(super) fn name_of<'a>(&self, key: &'a [u8]) -> Option<&'a str> {
+        let name = key
+            .strip_prefix(self.before.as_bytes())?
+            .strip_suffix(self.after.as_bytes())?;
+        std::str::from_utf8(name).ok()
+    }
+
+    /// What the keys that are kept beside the stream's own begin with; in its slot, and the key of no stream.
+    pub(super) fn beside(&self, stream: &StreamName) -> String {
+        let key = self.stream_key(stream);
+        match self.beside {
+            Beside::Tagged => key + ":",
+            Beside::Outside => key + "~",
+            Beside::Plain => ["{", &key, "}:"].concat(),
+        }
+    }
+}
+
+/// Why a text is not a key template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TemplateError {
+    /// `NAME` is not in it exactly once.
+    #[error("the key template must hold NAME exactly once, such as weir:{{NAME}}")]
+    Name,
+    /// A space or a control character.
+    #[error("the key template may not hold spaces or control characters")]
+    Character,
+    /// Braces that make no hash tag.
+    #[error("the key template may hold one pair of braces with something in it, such as weir:{{NAME}}")]
+    Braces,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// The part of a key that decides on its slot (Redis Cluster specification, "Hash tags").
+    fn hashed(key: &str) -> &str {
+        key.split_once('{')
+            .and_then(|(_, rest)| rest.split_once('}'))
+            .map(|(tag, _)| tag)
+            .filter(|tag| !tag.is_empty())
+            .unwrap_or(key)
+    }
+
+    #[test]
+    fn keys_of_one_stream_share_a_slot_and_lead_back_to_it() {
+        let name: StreamName = "doc:1".parse().unwrap();
+        for (template, key, beside) in [
+            ("weir:{NAME}", "weir:{doc:1}", "weir:{doc:1}:"),
+            ("NAME", "doc:1", "{doc:1}:"),
+            ("logs:NAME", "logs:doc:1", "{logs:doc:1}:"),
+            ("{app}:NAME:v1", "{app}:doc:1:v1", "{app}:doc:1:v1~"),
+            ("{app:NAME}", "{app:doc:1}", "{app:doc:1}:"),
+        ] {
+            let template = KeyTemplate::parse(template).unwrap();
+            assert_eq!(template.stream_key(&name), key);
+            assert_eq!(template.beside(&name), beside);
+            assert_eq!(hashed(&template.beside(&name)), hashed(key));
+            assert_eq!(template.name_of(key.as_bytes()), Some("doc:1"));
+        }
+        let template = KeyTemplate::parse("weir:{NAME}").unwrap();
+        assert_eq!(template.name_of(b"other:{doc:1}"), None);
+    }
+
+    #[test]
+    fn templates_that_name_no_key_are_refused() {
+        for (text, why) in [
+            ("weir", TemplateError::Name),
+            ("NAME:NAME", TemplateError::Name),
+            ("we ir:NAME", TemplateError::Character),
+            ("a{NAME", TemplateError::Braces),
+            ("a}NAME{", TemplateError::Braces),
+            ("{}NAME", TemplateError::Braces),
+            ("{{NAME}}", TemplateError::Braces),
+        ] {
+            assert_eq!(KeyTemplate::parse(text), Err(why), "{text}");
+        }
+    }
+}
