@@ -30,8 +30,14 @@ pub enum Code {
     InvalidJson,
     /// The JSON is no event: a field is missing, unknown or of the wrong type.
     InvalidEvent,
+    /// The WebSocket frame is no request: its type or a key is missing, unknown or of the wrong type.
+    InvalidFrame,
+    /// The stream is not followed on this WebSocket.
+    NotSubscribed,
     /// The idempotency key is malformed, or header and body disagree.
     InvalidKey,
+    /// Pages of this origin may not open a WebSocket here.
+    ForbiddenOrigin,
     /// There is nothing at this path.
     NotFound,
     /// The path exists, the method does not.
@@ -46,6 +52,8 @@ pub enum Code {
     TooLarge,
     /// The content type cannot be read here.
     UnsupportedMediaType,
+    /// Only a WebSocket of version 13 is served here.
+    UpgradeRequired,
     /// One subscriber asks for more streams than it may.
     TooManySubscriptions,
     /// More than the rate limit allows.
@@ -75,7 +83,10 @@ impl Code {
             Self::InvalidParameter => "invalid_parameter",
             Self::InvalidJson => "invalid_json",
             Self::InvalidEvent => "invalid_event",
+            Self::InvalidFrame => "invalid_frame",
+            Self::NotSubscribed => "not_subscribed",
             Self::InvalidKey => "invalid_key",
+            Self::ForbiddenOrigin => "forbidden_origin",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable => "not_acceptable",
@@ -83,6 +94,7 @@ impl Code {
             Self::WrongType => "wrong_type",
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UpgradeRequired => "upgrade_required",
             Self::TooManySubscriptions => "too_many_subscriptions",
             Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
@@ -103,8 +115,11 @@ impl Code {
             | Self::InvalidParameter
             | Self::InvalidJson
             | Self::InvalidEvent
+            | Self::InvalidFrame
+            | Self::NotSubscribed
             | Self::InvalidKey
             | Self::TooManySubscriptions => StatusCode::BAD_REQUEST,
+            Self::ForbiddenOrigin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
@@ -112,6 +127,7 @@ impl Code {
             Self::WrongType => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Refused => StatusCode::BAD_GATEWAY,

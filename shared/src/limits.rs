@@ -157,3 +157,30 @@ pub const PUBLISH_SHORT_REQUEST_BYTES_MAX: usize = 512 * 1024;
 pub const PUBLISH_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a request of `weir publish` stays open with nothing to send.
 pub const PUBLISH_IDLE_MAX: Duration = Duration::from_secs(20);
+
+/// Default for the time between two pings on a WebSocket.
+pub const WS_PING_INTERVAL: Duration = Duration::from_secs(20);
+/// Default for how long the answer to a ping may take.
+pub const WS_PONG_TIMEOUT: Duration = Duration::from_secs(20);
+/// Default for how long a WebSocket client may take nothing of what is sent to it.
+pub const WS_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Default for the publishes of one WebSocket that are not acknowledged yet; beyond that it is not read.
+pub const WS_PUBLISHES_IN_FLIGHT_MAX: usize = 256;
+/// Bytes of the publishes of one WebSocket that are not acknowledged yet; beyond that it is not read.
+pub const WS_PUBLISH_BYTES_IN_FLIGHT_MAX: usize = 4 * 1024 * 1024;
+/// Pages that one WebSocket reads at the same time; beyond that it is not read.
+pub const WS_PAGES_IN_FLIGHT_MAX: usize = 4;
+/// Default for the frames per second that are read from one WebSocket; a faster client is slowed down.
+pub const WS_FRAMES_PER_SECOND: u32 = 10_000;
+/// Frames in a row that cannot be understood before a WebSocket is closed.
+pub const WS_REFUSED_FRAMES_MAX: u32 = 100;
+/// Bytes of a WebSocket message beside those of the event it publishes.
+pub const WS_ENVELOPE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a `ref`.
+pub const WS_REF_BYTES_MAX: usize = 100;
+/// Bytes of the buffer that gathers small writes to a WebSocket.
+pub const WS_WRITE_BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes of replies that wait to be written before a WebSocket is not read any more.
+pub const WS_REPLY_BYTES_QUEUED_MAX: usize = 64 * 1024;
+/// How long the close of a WebSocket waits for its other side.
+pub const WS_CLOSE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -22,6 +22,8 @@ pub struct Config {
     pub limits: LimitSettings,
     /// Live tails and subscriptions.
     pub tail: TailSettings,
+    /// WebSockets.
+    pub ws: WsSettings,
     /// Which web pages may use this edge.
     pub cors: CorsSettings,
     /// What is kept of which stream.
@@ -92,6 +94,21 @@ pub struct TailSettings {
     pub outbox_bytes_max: usize,
 }
 
+/// WebSockets.
+#[derive(Debug, Clone)]
+pub struct WsSettings {
+    /// Time between two pings.
+    pub ping_interval: Duration,
+    /// How long the answer to a ping may take.
+    pub pong_timeout: Duration,
+    /// How long a client may take nothing of what is sent to it.
+    pub write_timeout: Duration,
+    /// Publishes of one socket that are not acknowledged yet; beyond that it is not read.
+    pub publishes_in_flight_max: usize,
+    /// Frames per second that are read from one socket; a faster client is slowed down.
+    pub frames_per_second: u32,
+}
+
 /// Which web pages may use this edge.
 #[derive(Debug, Clone)]
 pub struct CorsSettings {
@@ -128,6 +145,13 @@ impl Default for Config {
                 heartbeat: limits::HEARTBEAT,
                 retry: limits::RETRY_HINT,
                 outbox_bytes_max: limits::OUTBOX_BYTES_MAX,
+            },
+            ws: WsSettings {
+                ping_interval: limits::WS_PING_INTERVAL,
+                pong_timeout: limits::WS_PONG_TIMEOUT,
+                write_timeout: limits::WS_WRITE_TIMEOUT,
+                publishes_in_flight_max: limits::WS_PUBLISHES_IN_FLIGHT_MAX,
+                frames_per_second: limits::WS_FRAMES_PER_SECOND,
             },
             cors: CorsSettings {
                 allowed_origins: vec!["*".into()],

@@ -136,19 +136,19 @@ const PAGE_PARAMETERS: &[&str] = &[
     "from", "last", "since", "until", "limit", "reverse", "event", "match", "wait",
 ];
 
-/// Everything that can stand in a query.
+/// Everything that can stand in a query, or in the WebSocket frame that says the same.
 #[derive(Default)]
-struct Parameters {
-    streams: Vec<StreamName>,
-    from: Option<Position>,
-    last: Option<usize>,
-    since: Option<EntryId>,
-    until: Option<EntryId>,
-    limit: Option<usize>,
-    reverse: Option<bool>,
-    events: Vec<String>,
-    pattern: Option<String>,
-    wait: Option<Duration>,
+pub(crate) struct Parameters {
+    pub(crate) streams: Vec<StreamName>,
+    pub(crate) from: Option<Position>,
+    pub(crate) last: Option<usize>,
+    pub(crate) since: Option<EntryId>,
+    pub(crate) until: Option<EntryId>,
+    pub(crate) limit: Option<usize>,
+    pub(crate) reverse: Option<bool>,
+    pub(crate) events: Vec<String>,
+    pub(crate) pattern: Option<String>,
+    pub(crate) wait: Option<Duration>,
 }
 
 impl Parameters {
@@ -253,7 +253,8 @@ impl Parameters {
         )?)
     }
 
-    fn into_tail(mut self) -> Result<TailQuery, ApiError> {
+    /// What a tail is asked for.
+    pub(crate) fn into_tail(mut self) -> Result<TailQuery, ApiError> {
         Ok(TailQuery {
             position: self.begin()?,
             until: self.until,
@@ -261,7 +262,8 @@ impl Parameters {
         })
     }
 
-    fn into_page(mut self, stream: &StreamName) -> Result<PageQuery, ApiError> {
+    /// What a page of `stream` is asked for.
+    pub(crate) fn into_page(mut self, stream: &StreamName) -> Result<PageQuery, ApiError> {
         let filter = self.filter()?;
         let limit = self.limit.unwrap_or(match self.last {
             Some(count) => count.clamp(1, PAGE_ENTRIES_MAX),
