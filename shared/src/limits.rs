@@ -184,3 +184,24 @@ pub const WS_WRITE_BUFFER_BYTES: usize = 64 * 1024;
 pub const WS_REPLY_BYTES_QUEUED_MAX: usize = 64 * 1024;
 /// How long the close of a WebSocket waits for its other side.
 pub const WS_CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often the tail looks for streams whose ordinals are due to be checked.
+pub const TAIL_CHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// Streams that the tail checks in one interval at the most, so that checking many streams costs Redis little.
+pub const TAIL_CHECKS_PER_INTERVAL_MAX: usize = 256;
+/// Streams whose checks go to Redis in one transaction.
+pub const TAIL_VERIFY_STREAMS_MAX: usize = 32;
+/// Bytes that one live read should bring from one stream; the number of entries asked for adapts to it.
+pub const LIVE_READ_STREAM_BYTES: usize = 1024 * 1024;
+/// Entries that one live read should bring from all its streams together.
+pub const LIVE_READ_ENTRIES_TOTAL: usize = 8_000;
+/// How long the tail's connection may be silent before it is tried with a `PING`.
+pub const TAIL_PING_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the tail waits for an answer before it takes the connection for dead.
+pub const TAIL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Streams that share a blocking read where the server refuses client tracking.
+pub const BLOCKING_GROUP_STREAMS: usize = 64;
+/// Connections for blocking reads; with more streams the groups grow.
+pub const BLOCKING_GROUPS_MAX: usize = 64;
+/// How long a blocking read waits; so long may a newly followed stream wait for its first live event there.
+pub const BLOCKING_READ_WAIT: Duration = Duration::from_millis(250);

@@ -6,6 +6,7 @@ mod connect;
 mod fault;
 mod keys;
 mod parse;
+mod tail;
 
 use crate::{AppendError, Hub, Log, NewEvent, Page, ReadError, ReadRequest, Receipt, Unavailable};
 use async_trait::async_trait;

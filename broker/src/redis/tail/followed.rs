@@ -1,0 +1,191 @@
+//! One stream as the tail follows it: how it is to be read next, and what a reply means. Does no I/O.
+//!
+//! The fast read of a stream asks for everything from its last entry *on*, that entry included. As long as it comes
+//! back first, trimming has not passed it, so what follows it joins; only entries deleted singly can be missing, and
+//! the check that each stream gets now and then finds those by the count. When it does not come back, or when a
+//! check is due, the stream is verified: its counters and its entries are read in one transaction and must add up.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use shared::limits::{LIVE_READ_ENTRIES_MAX, LIVE_READ_STREAM_BYTES};
+use shared::verdict::{Assessment, Look, assess};
+use shared::{Cursor, EntryId, Ordinal, StreamView, Verdict, time};
+
+use super::super::parse::RawEntry;
+use crate::Channel;
+
+/// Entries that the first read of a stream asks for; the number grows while they are small.
+const ENTRIES_FIRST: usize = 64;
+
+/// How a stream is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Find its head.
+    Open,
+    /// Read from this ID on, exclusively; the last entry comes back first.
+    Fast(EntryId),
+    /// Read the counters and from this ID on, exclusively, in one transaction.
+    Verify(EntryId),
+}
+
+/// What a reply came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Everything that is there has been read.
+    Done,
+    /// There is more to read right away.
+    Again,
+}
+
+/// One followed stream.
+pub(super) struct Followed {
+    pub(super) channel: Arc<Channel>,
+    position: Option<Cursor>,
+    /// Whether the entry at the position was there when it was read last.
+    anchored: bool,
+    verify: bool,
+    entries_max: usize,
+    /// When its counters were last seen to add up.
+    pub(super) checked_at: Instant,
+}
+
+impl Followed {
+    pub(super) fn new(channel: Arc<Channel>) -> Self {
+        Self {
+            channel,
+            position: None,
+            anchored: false,
+            verify: false,
+            entries_max: ENTRIES_FIRST,
+            checked_at: Instant::now(),
+        }
+    }
+
+    /// How it is to be read next.
+    pub(super) fn plan(&self) -> Plan {
+        match self.position {
+            None => Plan::Open,
+            Some(position) if self.anchored && !self.verify => Plan::Fast(position.id.predecessor()),
+            Some(position) => Plan::Verify(position.id.predecessor()),
+        }
+    }
+
+    /// The next read verifies.
+    pub(super) fn must_verify(&mut self) {
+        self.verify = true;
+    }
+
+    /// Entries that the next read should bring at the most.
+    pub(super) fn entries_max(&self) -> usize {
+        self.entries_max
+    }
+
+    /// The last entry that has been read.
+    pub(super) fn position(&self) -> Option<EntryId> {
+        self.position.map(|position| position.id)
+    }
+
+    /// The head was found.
+    pub(super) fn opened(&mut self, view: &StreamView) {
+        self.go_on_from(view);
+        self.channel.open(view.head());
+    }
+
+    /// The answer to [`Plan::Fast`], read with a limit of `limit` entries.
+    pub(super) fn read_fast(&mut self, entries: Vec<RawEntry>, limit: usize) -> Outcome {
+        let Some(position) = self.position else {
+            return Outcome::Again;
+        };
+        if entries.first().is_none_or(|first| first.id != position.id) {
+            self.must_verify();
+            return Outcome::Again;
+        }
+        let full = entries.len() >= limit;
+        self.adapt(&entries, full);
+        if entries.len() == 1 {
+            // It rang, but nothing was added: something else was done to the stream. A limit of 1 cannot tell.
+            if full {
+                self.entries_max = ENTRIES_FIRST;
+                return Outcome::Again;
+            }
+            return Outcome::Done;
+        }
+        self.publish(position, entries.into_iter().skip(1));
+        if full { Outcome::Again } else { Outcome::Done }
+    }
+
+    /// The answer to [`Plan::Verify`], read with a limit of `limit` entries.
+    pub(super) fn read_verified(
+        &mut self,
+        view: &StreamView,
+        mut entries: Vec<RawEntry>,
+        limit: usize,
+    ) -> Outcome {
+        let Some(position) = self.position else {
+            return Outcome::Again;
+        };
+        self.verify = false;
+        self.checked_at = Instant::now();
+        let full = entries.len() >= limit;
+        self.adapt(&entries, full);
+        let present = entries.first().is_some_and(|first| first.id == position.id);
+        if present {
+            entries.remove(0);
+        } else if entries.first().is_some_and(|first| first.id < position.id) {
+            return self.rejoin(view);
+        }
+        let after = (!full).then_some(entries.len() as u64);
+        if assess(position, view, Look { present, after }) != Assessment::Settled(Verdict::Continuous) {
+            return self.rejoin(view);
+        }
+        self.anchored = present || !entries.is_empty();
+        self.publish(position, entries.into_iter());
+        if full { Outcome::Again } else { Outcome::Done }
+    }
+
+    /// What has been published does not join the log any more: subscribers find out from the log, each for itself.
+    fn rejoin(&mut self, view: &StreamView) -> Outcome {
+        tracing::info!(
+            stream = %self.channel.stream(), position = ?self.position, head = %view.head(),
+            "the stream was trimmed, deleted or rolled back under its readers; they read it again"
+        );
+        metrics::counter!("weir_tail_rejoins_total").increment(1);
+        self.go_on_from(view);
+        self.channel.invalidate(view.head());
+        Outcome::Done
+    }
+
+    fn go_on_from(&mut self, view: &StreamView) {
+        self.position = Some(view.head());
+        self.anchored = view.length > 0;
+        self.verify = false;
+        self.checked_at = Instant::now();
+    }
+
+    fn publish(&mut self, position: Cursor, entries: impl Iterator<Item = RawEntry>) {
+        let mut ordinal = position.ordinal.unwrap_or_default();
+        let entries: Vec<_> = entries
+            .map(|raw| {
+                ordinal = Ordinal(ordinal.0 + 1);
+                raw.into_entry(self.channel.stream(), Some(ordinal))
+            })
+            .collect();
+        let Some(last) = entries.last() else { return };
+        self.position = Some(last.cursor);
+        let lag_ms = time::now_ms().saturating_sub(last.id().ms);
+        metrics::histogram!("weir_tail_lag_seconds").record(lag_ms as f64 / 1_000.0);
+        self.channel.publish(&entries);
+    }
+
+    /// More entries at a time while they are small and there are more; fewer when they are large.
+    fn adapt(&mut self, entries: &[RawEntry], full: bool) {
+        let bytes: usize = entries.iter().map(RawEntry::size_bytes).sum();
+        if bytes > LIVE_READ_STREAM_BYTES {
+            // Two at the least: the first is the one that is known.
+            self.entries_max = (self.entries_max / 2).max(2);
+        } else if full && bytes < LIVE_READ_STREAM_BYTES / 2 {
+            self.entries_max = (self.entries_max * 2).min(LIVE_READ_ENTRIES_MAX);
+        }
+    }
+}

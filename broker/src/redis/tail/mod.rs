@@ -1,0 +1,68 @@
+//! The live tail of one Redis node: one task that owns one connection and follows every subscribed stream on it.
+//!
+//! The server's client tracking is the doorbell (`doorbell.rs`): whoever changes a key that this connection has read
+//! since makes it ring, once. The loop (`run.rs`) collects the keys that rang and reads them in one go, which
+//! registers interest in them again. The bell is only a hint: what is true is what the log holds, so a lost
+//! connection costs nothing but one read of every stream, and each stream is checked by its counters now and then.
+//! Where the server refuses tracking, blocking reads ring instead (`blocking.rs`); everything else stays.
+
+mod blocking;
+mod doorbell;
+mod followed;
+mod run;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::TailMode;
+use super::connect::Connector;
+use super::keys::KeyTemplate;
+use crate::Channel;
+use doorbell::Doorbell;
+
+/// Handle of the task that follows streams on one node.
+pub(super) struct Tail {
+    doorbell: Arc<Doorbell>,
+    live: Arc<AtomicBool>,
+}
+
+impl Tail {
+    /// Starts the task; it ends when `stop` is cancelled.
+    pub(super) fn start(
+        connector: Connector,
+        keys: KeyTemplate,
+        mode: TailMode,
+        tracker: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let doorbell = Arc::<Doorbell>::default();
+        let live = Arc::<AtomicBool>::default();
+        tracker.spawn(run::run(
+            connector,
+            keys,
+            mode,
+            doorbell.clone(),
+            live.clone(),
+            stop,
+        ));
+        Self { doorbell, live }
+    }
+
+    /// Follows a stream from its present head on.
+    pub(super) fn watch(&self, channel: &Arc<Channel>) {
+        self.doorbell.change(true, channel.clone());
+    }
+
+    /// Lets a stream go.
+    pub(super) fn unwatch(&self, channel: &Arc<Channel>) {
+        self.doorbell.change(false, channel.clone());
+    }
+
+    /// Whether the tail is connected and has had an answer to what it last asked.
+    pub(super) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Relaxed)
+    }
+}
