@@ -8,7 +8,7 @@
 //! * [`http`] is `/v1/streams/{name}`: publish, pages, live tails; [`ws`] is `/v1/ws`;
 //! * [`error`] is the one place that turns an error into a status and a JSON body;
 //! * [`rate`] slows down who asks too much; [`trace`] names connections and requests in the logs;
-//! * [`metrics`] has one function for each thing that is counted.
+//! * [`metrics`] has one function for each thing that is counted; [`wire_slots`] says which encodings are shared.
 //!
 //! Around it: [`config`] is everything an operator may set, complete and checked before a port opens; [`cli`] is the
 //! command line (`weir serve`, `weir tail`, `weir publish`).
@@ -24,4 +24,5 @@ pub mod metrics;
 pub mod rate;
 pub mod server;
 pub mod trace;
+pub mod wire_slots;
 pub mod ws;

@@ -27,3 +27,8 @@ pub fn subscription_closed(transport: &'static str) {
 pub fn delivered(transport: &'static str, events: u64) {
     counter!("weir_deliveries_total", "transport" => transport).increment(events);
 }
+
+/// So many subscribers were told a verdict: `gap`, `reset` or `unverified`.
+pub fn verdicts(kind: &'static str, count: u64) {
+    counter!("weir_verdicts_total", "kind" => kind).increment(count);
+}

@@ -104,6 +104,14 @@ pub const HEARTBEAT: Duration = Duration::from_secs(15);
 pub const RETRY_HINT: Duration = Duration::from_secs(1);
 /// Default for the bytes that are handed to one socket at a time.
 pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
+/// Bytes from which on an HTTP tail hands a chunk to the socket before it encodes more.
+pub const TAIL_CHUNK_BYTES: usize = 32 * 1024;
+/// Bytes of an encoded event from which on it goes to the socket as it is, without a copy next to its neighbours.
+pub const TAIL_SHARED_PIECE_BYTES_MIN: usize = 8 * 1024;
+/// Entries that a filter holds back before the client is told how far its cursor has come, between heartbeats.
+pub const TAIL_UNTOLD_ENTRIES_MAX: u64 = 1_000;
+/// How long a client that comes back after its `until` is kept waiting for the answer whether that was all.
+pub const TAIL_ENDED_WAIT: Duration = Duration::from_secs(2);
 /// Default for how long a shutdown waits for what is under way.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 /// How long a shutdown leaves a connection open on which no request has ever begun.
