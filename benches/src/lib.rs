@@ -1,0 +1,30 @@
+//! Measurements of Weir beside what bounds it, in one run on one machine: only the ratios mean something elsewhere.
+//!
+//! * [`tail`]: what following many streams costs Redis, against following one.
+//! * [`ingest`]: NDJSON over HTTP, against `redis-benchmark` with pipelined `XADD` of the same payload.
+//! * [`replay`]: a long stream over NDJSON, against a bare `XRANGE` loop.
+//!
+//! Every server is a process of its own ([`servers`]), so that its CPU time can be told apart.
+
+pub mod ingest;
+pub mod replay;
+pub mod report;
+pub mod servers;
+pub mod tail;
+
+/// How much to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// A few seconds in all: shows that the scenario works, measures nothing.
+    Smoke,
+    /// What the figures in the README are from.
+    Full,
+}
+
+/// Data of an event in every scenario: JSON of 200 bytes.
+pub fn payload() -> Vec<u8> {
+    let mut json = br#"{"method":"GET","path":"/v1/documents/42","status":200,"note":""#.to_vec();
+    json.resize(198, b'x');
+    json.extend_from_slice(b"\"}");
+    json
+}

@@ -1,0 +1,109 @@
+//! What following streams costs Redis: the same number of events, published at full speed into one stream and spread
+//! over many, each followed by a subscriber. The publishing is in the figure; it is the same for both.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use broker::testing::RedisServer;
+use broker::{Delivery, Filter, From, Log, Order, RedisConfig, RedisLog, Subscriber, SubscriberConfig};
+use shared::StreamName;
+
+use crate::report::Row;
+use crate::servers::redis_cpu;
+use crate::{Size, payload};
+
+/// `XADD`s in one pipeline of the publisher.
+const PIPELINE: usize = 100;
+/// Streams of one subscriber.
+const STREAMS_PER_SUBSCRIBER: usize = 1_000;
+
+/// Measures one stream and many.
+pub async fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
+    let (events, many) = match size {
+        Size::Smoke => (5_000, 100),
+        Size::Full => (400_000, 10_000),
+    };
+    let one = follow(1, events).await?;
+    let mut row = follow(many, events).await?;
+    row.ratio = format!(
+        "{:.2} times the Redis CPU of one (target 2.5)",
+        row.redis_us() / one.redis_us()
+    );
+    Ok(vec![one, row])
+}
+
+async fn follow(streams: usize, events: u64) -> anyhow::Result<Row> {
+    let redis = RedisServer::start().await;
+    let log: Arc<dyn Log> = RedisLog::connect(RedisConfig::new(redis.url())).await?;
+    let names: Vec<StreamName> = (0..streams)
+        .map(|n| format!("bench:{n}").parse())
+        .collect::<Result<_, _>>()?;
+    let mut subscribers = Vec::new();
+    for names in names.chunks(STREAMS_PER_SUBSCRIBER) {
+        let config = SubscriberConfig {
+            order: Order::PerStream,
+            streams_max: STREAMS_PER_SUBSCRIBER,
+        };
+        let mut subscriber = Subscriber::new(log.clone(), config);
+        for name in names {
+            subscriber
+                .subscribe(name.clone(), From::Now, None, Filter::default())
+                .await?;
+        }
+        subscribers.push(subscriber);
+    }
+    let share = |index: usize| {
+        let streams = STREAMS_PER_SUBSCRIBER.min(streams - index * STREAMS_PER_SUBSCRIBER) as u64;
+        events * streams / names.len() as u64
+    };
+    let (cpu, started) = (redis_cpu(&redis)?, Instant::now());
+    let readers: Vec<_> = subscribers
+        .into_iter()
+        .enumerate()
+        .map(|(index, subscriber)| tokio::spawn(count(subscriber, share(index))))
+        .collect();
+    publish(&redis, streams, events).await?;
+    for reader in readers {
+        tokio::time::timeout(Duration::from_secs(120), reader).await???;
+    }
+    Ok(Row {
+        what: format!("tail of {streams} streams"),
+        events,
+        took: started.elapsed(),
+        redis_cpu: redis_cpu(&redis)? - cpu,
+        edge_cpu: Duration::ZERO,
+        ratio: String::new(),
+    })
+}
+
+/// Counts events until all have come. Anything that is lost or said to be lost is an error.
+async fn count(mut subscriber: Subscriber, events: u64) -> anyhow::Result<()> {
+    let (mut seen, mut out) = (0, Vec::new());
+    while seen < events {
+        subscriber.next(256 * 1024, &mut out).await;
+        for delivery in out.drain(..) {
+            match delivery {
+                Delivery::Event(_) => seen += 1,
+                other => ensure!(matches!(other, Delivery::CaughtUp { .. }), "unexpected {other:?}"),
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn publish(redis: &RedisServer, streams: usize, events: u64) -> anyhow::Result<()> {
+    let mut connection = redis.connection().await;
+    let data = payload();
+    let mut next = 0;
+    while next < events {
+        let mut pipe = redis::Pipeline::with_capacity(PIPELINE);
+        for _ in 0..PIPELINE.min((events - next) as usize) {
+            let key = format!("weir:{{bench:{}}}", next as usize % streams);
+            pipe.cmd("XADD").arg(key).arg("*").arg("d").arg(&data).ignore();
+            next += 1;
+        }
+        pipe.query_async::<()>(&mut connection).await?;
+    }
+    Ok(())
+}
