@@ -17,7 +17,9 @@ use crate::{EntryId, Ordinal, StreamName};
 pub struct Cursor {
     /// The last entry seen, or [`EntryId::ZERO`] before the first.
     pub id: EntryId,
-    /// How many entries had ever been added up to `id`. `None`: unknown (a bare entry ID).
+    /// How many of the entries ever added were behind the reader there. `None`: unknown (a bare entry ID).
+    ///
+    /// It belongs to a place that was observed, never to an ID that was made up; see [`crate::verdict`].
     pub ordinal: Option<Ordinal>,
 }
 
@@ -76,7 +78,9 @@ impl FromStr for Cursor {
     }
 }
 
-/// Positions in several streams, as one token.
+/// Positions in several streams, as one token. An empty one has no token: its text is empty and not read back.
+///
+/// Who fills one keeps to [`STREAMS_PER_CURSOR_MAX`] streams; a token of more is not read back either.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MultiCursor(BTreeMap<StreamName, Cursor>);
 

@@ -161,6 +161,13 @@ impl Entry {
         self.wire[slot].get_or_init(|| encode(self))
     }
 
+    /// Bytes to set aside for an encoding of this entry, so that it is made without growing in nearly all cases.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        /// Keys, punctuation, ID, time and cursor.
+        const FRAME_BYTES: usize = 192;
+        self.event.size_bytes() + self.stream.as_str().len() + FRAME_BYTES
+    }
+
     /// Bytes this entry is counted with where memory is bounded: its parts, once more for an encoding, and the
     /// entry itself.
     pub fn cost_bytes(&self) -> usize {

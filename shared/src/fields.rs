@@ -12,7 +12,7 @@
 
 use bytes::Bytes;
 
-use crate::wire::{json_object_of_fields, json_string, one_line_json, valid_json, valid_message_pack};
+use crate::wire::{checked_json, json_object_of_fields, json_string, valid_message_pack};
 use crate::{Event, Payload, Text};
 
 /// Calls `field(name, value)` for each field of `event`, in the order in which they are stored.
@@ -74,8 +74,8 @@ pub fn decode(fields: &[(Bytes, Bytes)]) -> Event {
 
 /// JSON stays JSON; other text becomes a JSON string; what is not even text stays bytes.
 fn json_payload(data: Bytes) -> Payload {
-    if valid_json(&data) {
-        return Payload::Json(one_line_json(data));
+    if let Ok(json) = checked_json(data.clone()) {
+        return Payload::Json(json);
     }
     match std::str::from_utf8(&data) {
         Ok(text) => Payload::Json(json_string(text)),

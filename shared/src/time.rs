@@ -36,7 +36,7 @@ pub fn parse_since(text: &str, now_ms: u64) -> Result<u64, TimeError> {
     Ok(u64::try_from(time.as_millisecond()).unwrap_or(0))
 }
 
-/// Reads a duration: whole numbers with units (`ms`, `s`, `m`, `h`, `d`, `w`), one after the other: `90s`, `1h30m`.
+/// Reads a duration: whole numbers with units (`ms`, `s`, `m` or `min`, `h`, `d`, `w`), one after the other: `90s`, `1h30m`.
 pub fn parse_duration(text: &str) -> Result<Duration, TimeError> {
     let mut rest = text;
     let mut total = Duration::ZERO;

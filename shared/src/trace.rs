@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use crate::Text;
 
+/// The only flag with a meaning (W3C Trace Context, section 3.2.2.5).
+const SAMPLED: u8 = 1;
+
 /// A `traceparent` header value, version 00 (W3C Trace Context, section 3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TraceParent {
@@ -12,7 +15,7 @@ pub struct TraceParent {
     pub trace_id: u128,
     /// The operation within the trace; not zero.
     pub parent_id: u64,
-    /// Bit 0: sampled.
+    /// Bit 0: sampled; the others have no meaning yet.
     pub flags: u8,
 }
 
@@ -26,11 +29,13 @@ impl TraceParent {
         }
     }
 
-    /// The same trace with another operation in it.
+    /// The same trace with another operation in it. Flags without a meaning are not passed on, as the specification
+    /// demands.
     #[must_use]
     pub fn child(self, random_parent: u64) -> Self {
         Self {
             parent_id: random_parent.max(1),
+            flags: self.flags & SAMPLED,
             ..self
         }
     }

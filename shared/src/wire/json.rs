@@ -1,37 +1,22 @@
-//! JSON: validation, single lines, and the JSON form of an entry.
+//! The JSON form of data and of entries. What counts as JSON data is decided in [`super::json_check`].
+
+use std::borrow::Cow;
+use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use serde::de::IgnoredAny;
 
 use super::BASE64_KEY;
+use super::json_check::checked_json;
 use super::message_pack::push_json_of_message_pack;
 use crate::{Entry, Payload, time};
 
-/// Whether `raw` is exactly one JSON value in UTF-8.
-pub(crate) fn valid_json(raw: &[u8]) -> bool {
-    std::str::from_utf8(raw).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
-}
-
-/// Puts valid JSON on one line. In JSON a raw line break can only stand between tokens (RFC 8259, section 2), so a
-/// space says the same.
-pub(crate) fn one_line_json(raw: Bytes) -> Bytes {
-    if memchr::memchr2(b'\n', b'\r', &raw).is_none() {
-        return raw;
-    }
-    raw.iter()
-        .map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { *b })
-        .collect()
-}
-
 /// A payload of JSON text that a publisher handed in, put on one line.
 ///
-/// The error says where the text is not JSON.
+/// The error says where the text is not JSON, or that it is nested deeper than [`crate::limits::DATA_DEPTH_MAX`].
 pub fn payload_of_json(raw: Bytes) -> Result<Payload, serde_json::Error> {
-    let text = std::str::from_utf8(&raw).map_err(serde::de::Error::custom)?;
-    serde_json::from_str::<IgnoredAny>(text)?;
-    Ok(Payload::Json(one_line_json(raw)))
+    checked_json(raw).map(Payload::Json)
 }
 
 /// `text` as a JSON string.
@@ -52,8 +37,16 @@ pub(super) fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(b"{\"");
     out.extend_from_slice(BASE64_KEY.as_bytes());
     out.extend_from_slice(b"\":\"");
-    out.extend_from_slice(BASE64.encode(bytes).as_bytes());
+    push_base64_text(out, bytes);
     out.extend_from_slice(b"\"}");
+}
+
+/// Appends `bytes` in Base64 (RFC 4648, section 4), padded.
+pub(super) fn push_base64_text(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    // The space is exactly what the encoding takes, so it has no way to fail.
+    let _ = BASE64.encode_slice(bytes, &mut out[start..]);
 }
 
 /// A field value as JSON: a string where it is UTF-8, else `{"$base64":"…"}`.
@@ -65,38 +58,44 @@ fn push_field_value(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 /// The JSON object of an entry that others wrote: field names to values; a name that stands more than once has
-/// the array of its values.
+/// the array of its values. Names are told apart by what they look like as text, so that no key stands twice.
 pub(crate) fn json_object_of_fields(fields: &[(Bytes, Bytes)]) -> Bytes {
+    // An index, not a search: anybody can write an entry of a million fields.
+    let mut position = HashMap::with_capacity(fields.len());
+    let mut object: Vec<(Cow<'_, str>, Vec<&Bytes>)> = Vec::with_capacity(fields.len());
+    for (name, value) in fields {
+        let name = String::from_utf8_lossy(name);
+        let at = *position.entry(name.clone()).or_insert(object.len());
+        match object.get_mut(at) {
+            Some((_, values)) => values.push(value),
+            None => object.push((name, vec![value])),
+        }
+    }
     let mut out = vec![b'{'];
-    for (index, (name, value)) in fields.iter().enumerate() {
-        if fields[..index].iter().any(|(earlier, _)| earlier == name) {
-            continue;
-        }
-        if out.len() > 1 {
+    for (index, (name, values)) in object.iter().enumerate() {
+        if index > 0 {
             out.push(b',');
         }
-        push_json_string(&mut out, &String::from_utf8_lossy(name));
+        push_json_string(&mut out, name);
         out.push(b':');
-        let mut values = fields[index..]
-            .iter()
-            .filter(|(other, _)| other == name)
-            .map(|(_, v)| v)
-            .peekable();
-        values.next();
-        if values.peek().is_none() {
-            push_field_value(&mut out, value);
-            continue;
+        match values.as_slice() {
+            [value] => push_field_value(&mut out, value),
+            values => push_field_values(&mut out, values),
         }
-        out.push(b'[');
-        push_field_value(&mut out, value);
-        for value in values {
-            out.push(b',');
-            push_field_value(&mut out, value);
-        }
-        out.push(b']');
     }
     out.push(b'}');
     Bytes::from(out)
+}
+
+fn push_field_values(out: &mut Vec<u8>, values: &[&Bytes]) {
+    out.push(b'[');
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push_field_value(out, value);
+    }
+    out.push(b']');
 }
 
 /// Appends the data as JSON. Binary becomes `{"$base64":"…"}`.
@@ -153,7 +152,7 @@ fn push_time(out: &mut Vec<u8>, ms: u64) {
 /// The entry as one line of JSON with its own cursor.
 pub fn entry_json(entry: &Entry) -> Bytes {
     use std::io::Write as _;
-    let mut out = Vec::with_capacity(entry.event.size_bytes() + 160);
+    let mut out = Vec::with_capacity(entry.encoded_bytes());
     entry_json_prefix(&mut out, entry);
     let _ = write!(out, "{}\"}}", entry.cursor);
     Bytes::from(out)

@@ -1,28 +1,28 @@
-//! MessagePack: validation, conversion from and to JSON, and the MessagePack form of an entry.
+//! The MessagePack form of data and of entries, and the way to and from JSON. What counts as MessagePack data is
+//! decided in [`super::message_pack_check`].
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use rmpv::Value;
+use rmpv::{Value, ValueRef};
 
-use super::json::{push_base64, push_json_string};
+use super::json::{push_base64, push_base64_text, push_json_string};
+use super::message_pack_check::valid_message_pack;
 use crate::limits::DATA_DEPTH_MAX;
 use crate::{Entry, Payload, time};
 
+/// What the decoder takes off its depth for one container, and for a string inside it.
+const DECODER_STEPS: usize = 2;
+
 /// Reads exactly one MessagePack value, nested at most [`DATA_DEPTH_MAX`] deep.
 pub fn decode_value(raw: &[u8]) -> Option<Value> {
-    let mut rest = raw;
-    let value = rmpv::decode::read_value_with_max_depth(&mut rest, DATA_DEPTH_MAX).ok()?;
-    rest.is_empty().then_some(value)
-}
-
-/// Whether `raw` is exactly one MessagePack value.
-pub fn valid_message_pack(raw: &[u8]) -> bool {
-    decode_value(raw).is_some()
+    if !valid_message_pack(raw) {
+        return None;
+    }
+    let depth = DECODER_STEPS * (DATA_DEPTH_MAX + DECODER_STEPS);
+    rmpv::decode::read_value_with_max_depth(&mut &*raw, depth).ok()
 }
 
 /// The payload for a value that a publisher handed in as MessagePack: bare binary is stored as bytes, data that
-/// holds binary anywhere as MessagePack, everything else as JSON.
+/// holds anything else that JSON has no way to say as MessagePack, everything else as JSON.
 pub fn payload_of_value(value: &Value) -> Payload {
     match value {
         Value::Binary(bytes) => Payload::Bytes(Bytes::copy_from_slice(bytes)),
@@ -52,13 +52,9 @@ fn needs_message_pack(value: &Value) -> bool {
 
 fn encoded(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
-    push_value(&mut out, value);
-    out
-}
-
-fn push_value(out: &mut Vec<u8>, value: &Value) {
     // Writing into a vector has no way to fail.
-    let _ = rmpv::encode::write_value(out, value);
+    let _ = rmpv::encode::write_value(&mut out, value);
+    out
 }
 
 /// Appends stored MessagePack as JSON; what is no valid MessagePack, as `{"$base64":"…"}`.
@@ -70,7 +66,7 @@ pub(super) fn push_json_of_message_pack(out: &mut Vec<u8>, raw: &[u8]) {
 }
 
 /// Appends a MessagePack value as JSON: binary as `{"$base64":"…"}`, an extension as `{"$ext":[type,"base64"]}`, a
-/// number that is not finite as `null`, a map key that is no text as the text of its JSON.
+/// number that is not finite as `null`. See [`push_key`] for keys.
 fn push_json(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Nil => out.extend_from_slice(b"null"),
@@ -81,7 +77,9 @@ fn push_json(out: &mut Vec<u8>, value: &Value) {
         Value::String(text) => push_json_string(out, &String::from_utf8_lossy(text.as_bytes())),
         Value::Binary(bytes) => push_base64(out, bytes),
         Value::Ext(kind, bytes) => {
-            out.extend_from_slice(format!("{{\"$ext\":[{kind},\"{}\"]}}", BASE64.encode(bytes)).as_bytes());
+            out.extend_from_slice(format!("{{\"$ext\":[{kind},\"").as_bytes());
+            push_base64_text(out, bytes);
+            out.extend_from_slice(b"\"]}");
         }
         Value::Array(items) => {
             out.push(b'[');
@@ -108,13 +106,23 @@ fn push_json(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
+/// Appends a map key as a JSON string: text as it is, `nil`, booleans and numbers as their JSON, anything else as the
+/// Base64 of its MessagePack.
 fn push_key(out: &mut Vec<u8>, key: &Value) {
-    if let Value::String(text) = key {
-        return push_json_string(out, &String::from_utf8_lossy(text.as_bytes()));
+    match key {
+        Value::String(text) => push_json_string(out, &String::from_utf8_lossy(text.as_bytes())),
+        Value::Nil | Value::Boolean(_) | Value::Integer(_) | Value::F32(_) | Value::F64(_) => {
+            out.push(b'"');
+            push_json(out, key);
+            out.push(b'"');
+        }
+        // Not as the text of its JSON: keys within keys would double their quotes' escapes at every level.
+        Value::Binary(_) | Value::Array(_) | Value::Map(_) | Value::Ext(..) => {
+            out.push(b'"');
+            push_base64_text(out, &encoded(key));
+            out.push(b'"');
+        }
     }
-    let mut json = Vec::new();
-    push_json(&mut json, key);
-    push_json_string(out, &String::from_utf8_lossy(&json));
 }
 
 fn push_float(out: &mut Vec<u8>, number: f64) {
@@ -124,35 +132,45 @@ fn push_float(out: &mut Vec<u8>, number: f64) {
 
 /// The data as one MessagePack value.
 pub fn message_pack_of_payload(payload: &Payload) -> Bytes {
+    if let Payload::MessagePack(raw) = payload {
+        return raw.clone();
+    }
+    let mut out = Vec::with_capacity(payload.raw().len() + 8);
+    push_payload(&mut out, payload);
+    Bytes::from(out)
+}
+
+fn push_payload(out: &mut Vec<u8>, payload: &Payload) {
     match payload {
-        Payload::MessagePack(raw) => raw.clone(),
-        Payload::Bytes(raw) => Bytes::from(encoded(&Value::Binary(raw.to_vec()))),
+        Payload::MessagePack(raw) => out.extend_from_slice(raw),
+        Payload::Bytes(raw) => push_ref(out, &ValueRef::Binary(raw)),
         Payload::Json(raw) => {
-            let mut out = Vec::with_capacity(raw.len());
-            match serde_json::from_slice::<serde_json::Value>(raw)
+            let start = out.len();
+            let written = serde_json::from_slice::<serde_json::Value>(raw)
                 .ok()
-                .and_then(|json| rmp_serde::encode::write(&mut out, &json).ok())
-            {
-                Some(()) => {}
+                .and_then(|json| rmp_serde::encode::write(out, &json).ok());
+            if written.is_none() {
                 // A JSON payload is valid; if it were not, its text is still told.
-                None => {
-                    out.clear();
-                    push_value(&mut out, &Value::from(String::from_utf8_lossy(raw).into_owned()));
-                }
+                out.truncate(start);
+                push_str(out, &String::from_utf8_lossy(raw));
             }
-            Bytes::from(out)
         }
     }
 }
 
 /// Appends a MessagePack string.
 fn push_str(out: &mut Vec<u8>, text: &str) {
-    push_value(out, &Value::from(text));
+    push_ref(out, &ValueRef::from(text));
+}
+
+fn push_ref(out: &mut Vec<u8>, value: &ValueRef<'_>) {
+    // Writing into a vector has no way to fail.
+    let _ = rmpv::encode::write_value_ref(out, value);
 }
 
 /// The entry as one MessagePack map with its own cursor; same keys and order as the JSON form.
 pub fn entry_message_pack(entry: &Entry) -> Bytes {
-    let mut out = Vec::with_capacity(entry.event.size_bytes() + 160);
+    let mut out = Vec::with_capacity(entry.encoded_bytes());
     let pairs: u8 = if entry.event.user.is_some() { 7 } else { 6 };
     out.push(0x80 | pairs);
     push_str(&mut out, "id");
@@ -162,13 +180,13 @@ pub fn entry_message_pack(entry: &Entry) -> Bytes {
     push_str(&mut out, "event");
     push_str(&mut out, entry.event.name());
     push_str(&mut out, "data");
-    out.extend_from_slice(&message_pack_of_payload(&entry.event.data));
+    push_payload(&mut out, &entry.event.data);
     push_str(&mut out, "time");
     let mut time = Vec::new();
     if time::push_rfc3339(&mut time, entry.cursor.id.ms) {
         push_str(&mut out, &String::from_utf8_lossy(&time));
     } else {
-        push_value(&mut out, &Value::Nil);
+        push_ref(&mut out, &ValueRef::Nil);
     }
     if let Some(user) = &entry.event.user {
         push_str(&mut out, "user");

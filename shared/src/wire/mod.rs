@@ -4,16 +4,18 @@
 //! streams is given a cursor of its own, so everything before it can be encoded once and shared.
 
 mod json;
+mod json_check;
 mod message_pack;
+mod message_pack_check;
 
 pub use json::{
     entry_json, entry_json_prefix, json_of_payload, json_string, payload_of_json, push_json_string,
 };
-pub use message_pack::{
-    decode_value, entry_message_pack, message_pack_of_payload, payload_of_value, valid_message_pack,
-};
+pub use message_pack::{decode_value, entry_message_pack, message_pack_of_payload, payload_of_value};
+pub use message_pack_check::valid_message_pack;
 
-pub(crate) use json::{json_object_of_fields, one_line_json, valid_json};
+pub(crate) use json::json_object_of_fields;
+pub(crate) use json_check::checked_json;
 
 /// Key of an object that stands for binary data in JSON: `{"$base64":"…"}`.
 pub const BASE64_KEY: &str = "$base64";
