@@ -10,6 +10,8 @@ mod blocking;
 mod doorbell;
 mod followed;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

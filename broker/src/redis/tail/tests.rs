@@ -1,0 +1,300 @@
+//! The tail against a real server: what reaches a channel, and when a channel is told that it does not join any more.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::cmd;
+use shared::{Cursor, EntryId};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::Tail;
+use crate::hub::{Attachment, Bell, Pull};
+use crate::redis::TailMode;
+use crate::redis::connect::Connector;
+use crate::redis::keys::KeyTemplate;
+use crate::testing::RedisServer;
+use crate::{Channel, Feed, Hub, HubConfig};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Rig {
+    server: RedisServer,
+    hub: Arc<Hub>,
+    _feed: Arc<TailFeed>,
+    _stop: DropGuard,
+}
+
+struct TailFeed(Tail);
+
+impl Feed for TailFeed {
+    fn watch(&self, channel: &Arc<Channel>) {
+        self.0.watch(channel);
+    }
+    fn unwatch(&self, channel: &Arc<Channel>) {
+        self.0.unwatch(channel);
+    }
+}
+
+impl Rig {
+    async fn start(mode: TailMode) -> Self {
+        let server = RedisServer::start_with_args(&["--appendonly", "yes"]).await;
+        let stop = CancellationToken::new();
+        let connector = Connector::new(&server.url()).unwrap();
+        let keys = KeyTemplate::parse("weir:{NAME}").unwrap();
+        let tail = Tail::start(connector, keys, mode, &TaskTracker::new(), stop.clone());
+        let feed = Arc::new(TailFeed(tail));
+        let weak: Weak<TailFeed> = Arc::downgrade(&feed);
+        let hub = Hub::new(HubConfig::default(), weak);
+        Self {
+            server,
+            hub,
+            _feed: feed,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    async fn follow(&self, name: &str) -> Follower {
+        let bell = Arc::<Bell>::default();
+        let place = self.hub.attach(&name.parse().unwrap(), &bell, 0).unwrap();
+        timeout(DEADLINE, place.channel.opened()).await.unwrap();
+        let number = place
+            .channel
+            .join(place.channel.head().unwrap(), true)
+            .unwrap()
+            .number;
+        Follower {
+            place,
+            bell,
+            number,
+            ids: Vec::new(),
+        }
+    }
+}
+
+/// Takes everything from a channel, as a live subscriber does.
+struct Follower {
+    place: Attachment,
+    bell: Arc<Bell>,
+    number: u64,
+    ids: Vec<Cursor>,
+}
+
+impl Follower {
+    /// Waits until `count` entries have come. Fails if the channel says that it does not join.
+    async fn read(&mut self, count: usize) -> &[Cursor] {
+        timeout(DEADLINE, async {
+            while self.ids.len() < count {
+                assert!(self.take(), "the channel was invalidated after {:?}", self.ids);
+                if self.ids.len() < count {
+                    self.bell.wait().await;
+                }
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("only {} of {count} entries came", self.ids.len()));
+        &self.ids
+    }
+
+    /// Waits until the channel has been invalidated, and goes on from its new head.
+    async fn invalidated(&mut self) -> Cursor {
+        timeout(DEADLINE, async {
+            while self.take() {
+                self.bell.wait().await;
+            }
+        })
+        .await
+        .unwrap();
+        let head = self.place.channel.head().unwrap();
+        self.number = self.place.channel.join(head, true).unwrap().number;
+        head
+    }
+
+    fn take(&mut self) -> bool {
+        self.place.registration.answered();
+        let ids = &mut self.ids;
+        match self
+            .place
+            .channel
+            .pull(self.number, usize::MAX, |entry| ids.push(entry.cursor))
+        {
+            Pull::Taken { number, .. } => self.number = number,
+            Pull::Behind => return false,
+        }
+        true
+    }
+}
+
+async fn add(connection: &mut MultiplexedConnection, name: &str, count: usize) -> Vec<EntryId> {
+    let mut pipe = redis::pipe();
+    for n in 0..count {
+        pipe.cmd("XADD")
+            .arg(format!("weir:{{{name}}}"))
+            .arg("*")
+            .arg("d")
+            .arg(n);
+    }
+    let ids: Vec<String> = pipe.query_async(connection).await.unwrap();
+    ids.iter().map(|id| id.parse().unwrap()).collect()
+}
+
+async fn run(connection: &mut MultiplexedConnection, words: &[&str]) {
+    let mut command = cmd(words[0]);
+    command.arg(&words[1..]);
+    command.exec_async(connection).await.unwrap();
+}
+
+fn assert_follows(cursors: &[Cursor], ids: &[EntryId], first_ordinal: u64) {
+    assert_eq!(cursors.iter().map(|c| c.id).collect::<Vec<_>>(), ids);
+    let ordinals: Vec<u64> = cursors.iter().map(|c| c.ordinal.unwrap().0).collect();
+    let expected: Vec<u64> = (first_ordinal..first_ordinal + ids.len() as u64).collect();
+    assert_eq!(ordinals, expected);
+}
+
+async fn entries_arrive_in_order(mode: TailMode) {
+    let rig = Rig::start(mode).await;
+    let mut connection = rig.server.connection().await;
+    add(&mut connection, "old", 3).await;
+    let (mut new, mut old) = (rig.follow("new").await, rig.follow("old").await);
+    let ids = add(&mut connection, "new", 3_000).await;
+    assert_follows(new.read(3_000).await, &ids, 1);
+    for round in 0..20 {
+        let id = add(&mut connection, "old", 1).await;
+        assert_follows(&old.read(round + 1).await[round..], &id, 4 + round as u64);
+    }
+}
+
+#[tokio::test]
+async fn entries_arrive_in_order_by_tracking() {
+    entries_arrive_in_order(TailMode::Auto).await;
+}
+
+#[tokio::test]
+async fn entries_arrive_in_order_by_blocking() {
+    entries_arrive_in_order(TailMode::Blocking).await;
+}
+
+async fn what_does_not_join_is_found(mode: TailMode) {
+    let rig = Rig::start(mode).await;
+    let mut connection = rig.server.connection().await;
+    let key = "weir:{x}";
+    let ids = add(&mut connection, "x", 10).await;
+    let mut follower = rig.follow("x").await;
+
+    // Trimmed, but not past what was read: nothing happens, and what follows arrives.
+    run(&mut connection, &["XTRIM", key, "MAXLEN", "0"]).await;
+    let more = add(&mut connection, "x", 1).await;
+    assert_follows(follower.read(1).await, &more, 11);
+
+    // Added and trimmed away before it could be read.
+    let mut pipe = redis::pipe();
+    pipe.atomic();
+    for _ in 0..5 {
+        pipe.cmd("XADD").arg(key).arg("*").arg("d").arg(1);
+    }
+    pipe.cmd("XTRIM").arg(key).arg("MAXLEN").arg(2);
+    pipe.exec_async(&mut connection).await.unwrap();
+    let head = follower.invalidated().await;
+    assert_eq!(head.ordinal.unwrap().0, 16);
+
+    // Added and deleted singly: the counters show it.
+    let (keep, gone) = ("99999999999999-1", "99999999999999-2");
+    let mut pipe = redis::pipe();
+    pipe.atomic();
+    pipe.cmd("XADD").arg(key).arg(keep).arg("d").arg(1);
+    pipe.cmd("XADD").arg(key).arg(gone).arg("d").arg(1);
+    pipe.cmd("XDEL").arg(key).arg(gone);
+    pipe.exec_async(&mut connection).await.unwrap();
+    let head = follower.invalidated().await;
+    assert_eq!(head, Cursor::new(gone.parse().unwrap(), 18));
+
+    // Deleted and made anew.
+    run(&mut connection, &["DEL", key]).await;
+    let head = follower.invalidated().await;
+    assert_eq!(head, Cursor::START);
+    follower.ids.clear();
+    let again = add(&mut connection, "x", 2).await;
+    assert!(again[0] < keep.parse().unwrap() && again[0] > ids[0]);
+    assert_follows(follower.read(2).await, &again, 1);
+
+    // Another type of value in its place, then a stream again.
+    run(&mut connection, &["SET", key, "text"]).await;
+    assert_eq!(follower.invalidated().await, Cursor::START);
+    run(&mut connection, &["DEL", key]).await;
+    follower.ids.clear();
+    let again = add(&mut connection, "x", 2).await;
+    assert_follows(follower.read(2).await, &again, 1);
+}
+
+#[tokio::test]
+async fn what_does_not_join_is_found_by_tracking() {
+    what_does_not_join_is_found(TailMode::Auto).await;
+}
+
+#[tokio::test]
+async fn what_does_not_join_is_found_by_blocking() {
+    what_does_not_join_is_found(TailMode::Blocking).await;
+}
+
+#[tokio::test]
+async fn a_restart_of_the_server_loses_and_doubles_nothing() {
+    let rig = Rig::start(TailMode::Auto).await;
+    let mut connection = rig.server.connection().await;
+    let mut follower = rig.follow("x").await;
+    let mut ids = add(&mut connection, "x", 100).await;
+    for _ in 0..3 {
+        rig.server.kill();
+        rig.server.restart().await;
+        let mut connection = rig.server.connection().await;
+        ids.extend(add(&mut connection, "x", 100).await);
+    }
+    assert_follows(follower.read(ids.len()).await, &ids, 1);
+}
+
+#[tokio::test]
+async fn flushed_streams_are_noticed_and_a_wrong_type_among_many_harms_only_itself() {
+    let rig = Rig::start(TailMode::Auto).await;
+    let mut connection = rig.server.connection().await;
+    let mut followers = Vec::new();
+    for n in 0..50 {
+        add(&mut connection, &format!("s:{n}"), 1).await;
+        followers.push(rig.follow(&format!("s:{n}")).await);
+    }
+    run(&mut connection, &["SET", "weir:{s:7}", "text"]).await;
+    for (n, follower) in followers.iter_mut().enumerate().filter(|(n, _)| *n != 7) {
+        let id = add(&mut connection, &format!("s:{n}"), 1).await;
+        assert_follows(follower.read(1).await, &id, 2);
+    }
+    run(&mut connection, &["FLUSHALL"]).await;
+    for follower in &mut followers {
+        assert_eq!(follower.invalidated().await, Cursor::START);
+    }
+}
+
+#[tokio::test]
+async fn large_entries_are_read_a_few_at_a_time() {
+    let rig = Rig::start(TailMode::Auto).await;
+    let mut connection = rig.server.connection().await;
+    let follower = rig.follow("big").await;
+    let data = vec![b'x'; 512 * 1024];
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        let mut command = cmd("XADD");
+        command.arg("weir:{big}").arg("*").arg("d").arg(&data);
+        let id: String = command.query_async(&mut connection).await.unwrap();
+        ids.push(id.parse().unwrap());
+    }
+    // The ring holds fewer than were published, so only their order and the last one can be asked for here.
+    timeout(DEADLINE, async {
+        while follower.place.channel.head().map(|head| head.id) != ids.last().copied() {
+            follower.bell.wait().await;
+            follower.place.registration.answered();
+        }
+    })
+    .await
+    .unwrap();
+}
