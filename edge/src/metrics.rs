@@ -1,6 +1,88 @@
 //! Everything that is counted, one function each. The names are the interface to dashboards: keep them.
+//!
+//! The broker counts what happens below the edge through the same facade; [`describe`] explains those too.
 
-use metrics::{counter, gauge};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+/// Upper ends of the buckets of every duration, in seconds.
+const SECONDS_BUCKETS: &[f64] = &[
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+/// Starts counting; later calls change nothing.
+pub fn install() {
+    HANDLE.get_or_init(|| {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(SECONDS_BUCKETS)
+            .ok()?
+            .build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).ok()?;
+        describe();
+        Some(handle)
+    });
+}
+
+/// Everything counted so far, in the Prometheus text format.
+pub fn render() -> String {
+    handle().map(PrometheusHandle::render).unwrap_or_default()
+}
+
+/// Folds the samples of durations into their buckets, so that they take no memory when nobody asks for them.
+pub fn run_upkeep() {
+    if let Some(handle) = handle() {
+        handle.run_upkeep();
+    }
+}
+
+fn handle() -> Option<&'static PrometheusHandle> {
+    HANDLE.get().and_then(Option::as_ref)
+}
+
+fn describe() {
+    describe_gauge!("weir_connections", "Open connections, WebSockets included.");
+    describe_counter!("weir_connections_total", "Connections accepted since the start.");
+    describe_gauge!("weir_subscriptions", "Streams followed by subscribers, by transport.");
+    describe_counter!("weir_deliveries_total", "Events handed to subscribers and readers, by transport.");
+    describe_counter!("weir_publishes_total", "Events published through this edge, by transport and outcome.");
+    describe_counter!("weir_verdicts_total", "Verdicts told to readers and subscribers, by kind.");
+    describe_counter!("weir_requests_total", "HTTP requests answered, by route, method and status.");
+    describe_histogram!(
+        "weir_request_seconds",
+        Unit::Seconds,
+        "Time from a request's head to the head of its answer, by route."
+    );
+    describe_counter!("weir_rate_limited_total", "Requests and publishes refused by the rate limits, by kind.");
+    describe_histogram!(
+        "weir_ready_seconds",
+        Unit::Seconds,
+        "Time the log took to answer a readiness check."
+    );
+    describe_broker();
+}
+
+fn describe_broker() {
+    describe_gauge!("weir_tail_streams", "Streams this edge follows in the log.");
+    describe_gauge!("weir_ring_bytes", "Bytes of recent history held in memory.");
+    describe_counter!("weir_ring_hits_total", "Reads of subscribers served from recent history in memory.");
+    describe_counter!("weir_catch_up_reads_total", "Pages read from the log for subscribers that were behind.");
+    describe_counter!("weir_shared_page_reads_total", "Pages that served several subscribers with one read.");
+    describe_counter!("weir_fell_behind_total", "Subscribers that left live mode because they were slow.");
+    describe_counter!("weir_tail_reconnects_total", "Times the tail lost its connection to Redis.");
+    describe_counter!("weir_tail_rejoins_total", "Times a followed stream no longer joined what was delivered.");
+    describe_histogram!(
+        "weir_tail_lag_seconds",
+        Unit::Seconds,
+        "Age of an event when the tail hands it to subscribers, by the clocks of Redis and of this edge."
+    );
+    describe_histogram!("weir_redis_latency_seconds", Unit::Seconds, "Time Redis took to answer, by operation.");
+}
 
 /// A connection was accepted.
 pub fn connection_opened() {
@@ -11,6 +93,14 @@ pub fn connection_opened() {
 /// A connection ended.
 pub fn connection_closed() {
     gauge!("weir_connections").decrement(1.0);
+}
+
+/// A request's answer has begun.
+pub fn request(route: &str, method: &'static str, status: u16, took: Duration) {
+    let route = route.to_owned();
+    counter!("weir_requests_total", "route" => route.clone(), "method" => method, "status" => status.to_string())
+        .increment(1);
+    histogram!("weir_request_seconds", "route" => route).record(took);
 }
 
 /// A subscriber began to follow a stream.
@@ -28,7 +118,22 @@ pub fn delivered(transport: &'static str, events: u64) {
     counter!("weir_deliveries_total", "transport" => transport).increment(events);
 }
 
+/// So many events were published, or refused with this error code (`ok`, `duplicate`, or a code of an error).
+pub fn published(transport: &'static str, outcome: &'static str, events: u64) {
+    counter!("weir_publishes_total", "transport" => transport, "outcome" => outcome).increment(events);
+}
+
 /// So many subscribers were told a verdict: `gap`, `reset` or `unverified`.
 pub fn verdicts(kind: &'static str, count: u64) {
     counter!("weir_verdicts_total", "kind" => kind).increment(count);
+}
+
+/// A request or publish was refused by the rate limits.
+pub fn rate_limited(kind: &'static str) {
+    counter!("weir_rate_limited_total", "kind" => kind).increment(1);
+}
+
+/// The log answered a readiness check.
+pub fn ready_checked(took: Duration) {
+    histogram!("weir_ready_seconds").record(took);
 }

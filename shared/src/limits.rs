@@ -86,6 +86,8 @@ pub const REDIS_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
 pub const CONNECTIONS_MAX: usize = 50_000;
 /// Default for the bytes of a request's head.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Bytes that are read from a connection at once at the most; the buffer grows up to it while reads fill it.
+pub const READ_BUFFER_BYTES_MAX: usize = 128 * 1024;
 /// Headers of one request.
 pub const HEADERS_MAX: usize = 100;
 /// Default for how long a client may take to send a request's head; also how long a connection may idle between
@@ -116,6 +118,8 @@ pub const TAIL_ENDED_WAIT: Duration = Duration::from_secs(2);
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 /// How long a shutdown leaves a connection open on which no request has ever begun.
 pub const DRAIN_SILENT_GRACE: Duration = Duration::from_millis(500);
+/// How long a closing connection waits for the peer to read the last answer and close its side.
+pub const LINGER: Duration = Duration::from_secs(1);
 /// Pause after `accept` failed (no file descriptors left), so that the loop does not spin.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Default for how long `/readyz` waits for the log.
@@ -213,3 +217,8 @@ pub const BLOCKING_GROUP_STREAMS: usize = 64;
 pub const BLOCKING_GROUPS_MAX: usize = 64;
 /// How long a blocking read waits; so long may a newly followed stream wait for its first live event there.
 pub const BLOCKING_READ_WAIT: Duration = Duration::from_millis(250);
+
+/// Bytes of events that one JSON page holds before it is cut short.
+pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes that the JSON around the data of one published event may take: names, key, escapes, white space.
+pub const EVENT_SYNTAX_BYTES_MAX: usize = 4 * 1024;

@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,20 +11,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use shared::limits::{DRAIN_SILENT_GRACE, HEADERS_MAX};
-use socket2::{SockRef, TcpKeepalive};
+use shared::limits::{DRAIN_SILENT_GRACE, HEADERS_MAX, READ_BUFFER_BYTES_MAX};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{Instrument as _, debug, debug_span};
 
+use super::socket::Socket;
 use crate::app::AppState;
 use crate::metrics;
 use crate::trace::ConnectionId;
-
-/// What requests are read from and answers written to; what an upgraded connection downcasts to.
-pub type ServerIo = TokioIo<TcpStream>;
 
 /// Who is at the other end; an extension of every request.
 ///
@@ -50,7 +46,7 @@ impl Drop for Place {
 }
 
 pub(super) struct Connection {
-    stream: TcpStream,
+    socket: Socket,
     peer: Peer,
 }
 
@@ -60,20 +56,17 @@ impl Connection {
         address: SocketAddr,
         permit: OwnedSemaphorePermit,
         state: &AppState,
-    ) -> Self {
+    ) -> io::Result<Self> {
+        let socket = Socket::new(stream, state.config.limits.peer_timeout)?;
         metrics::connection_opened();
-        if let Err(error) = set_options(&stream, state.config.limits.peer_timeout) {
-            // The connection works without them; only a dead peer is found later.
-            debug!(%error, "cannot set the options of a socket");
-        }
-        Self {
-            stream,
+        Ok(Self {
+            socket,
             peer: Peer {
                 address,
                 connection: ConnectionId::random(),
                 _place: Arc::new(Place(permit)),
             },
-        }
+        })
     }
 
     /// Serves requests until the client leaves, the connection is upgraded, or the edge has drained.
@@ -99,10 +92,10 @@ impl Connection {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
-            .max_buf_size(limits.header_bytes_max)
+            .max_buf_size(READ_BUFFER_BYTES_MAX.max(limits.header_bytes_max))
             .max_headers(HEADERS_MAX)
             .half_close(false)
-            .serve_connection(TokioIo::new(self.stream), service)
+            .serve_connection(TokioIo::new(self.socket), service)
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
@@ -132,18 +125,4 @@ async fn silent(used: &AtomicBool) {
     if used.load(Ordering::Relaxed) {
         std::future::pending::<()>().await;
     }
-}
-
-/// Small writes leave at once; a peer that is gone is noticed even if nothing is sent to it.
-fn set_options(stream: &TcpStream, peer_timeout: Duration) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    let pause = (peer_timeout / 4).max(Duration::from_secs(1));
-    socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(pause)
-            .with_interval(pause)
-            .with_retries(3),
-    )?;
-    socket.set_tcp_user_timeout(Some(peer_timeout))
 }

@@ -5,6 +5,7 @@
 //! way finish, and cuts what is left at the deadline.
 
 mod connection;
+mod socket;
 
 use std::io;
 use std::sync::Arc;
@@ -12,9 +13,10 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-pub use connection::{Peer, ServerIo};
+pub use connection::Peer;
+pub use socket::into_tcp;
 
 use crate::app::{self, AppState};
 use connection::Connection;
@@ -31,12 +33,14 @@ pub async fn run(listener: TcpListener, state: AppState, shutdown: CancellationT
             accepted = accept(&listener, &permits) => accepted,
         };
         match accepted {
-            Ok((stream, address, permit)) => {
-                let connection = Connection::new(stream, address, permit, &state);
-                state
-                    .tasks
-                    .spawn(connection.serve(router.clone(), state.clone(), cut.clone()));
-            }
+            Ok((stream, address, permit)) => match Connection::new(stream, address, permit, &state) {
+                Ok(connection) => {
+                    let serving = connection.serve(router.clone(), state.clone(), cut.clone());
+                    state.tasks.spawn(serving);
+                }
+                // It was gone before it was served.
+                Err(error) => debug!(%error, %address, "cannot set up a connection"),
+            },
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -1,0 +1,190 @@
+//! An event as publishers send it: `{"event"?, "data", "key"?}`.
+//!
+//! The data are kept as the raw slice of the input: checked to be one JSON value, never taken apart and written
+//! anew.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use broker::{IdempotencyKey, NewEvent};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use shared::limits::{DATA_DEPTH_MAX, EVENT_NAME_BYTES_MAX};
+use shared::{Event, Payload, Text, wire};
+
+use crate::error::{ApiError, Code};
+
+/// Text that is borrowed from the input where it holds no escapes.
+struct Borrowed<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Borrowed<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Borrowed<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Borrowed(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Borrowed(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object {\"event\"?, \"data\", \"key\"?}")]
+struct Fields<'a> {
+    #[serde(borrow)]
+    event: Option<Borrowed<'a>>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(borrow)]
+    key: Option<Borrowed<'a>>,
+}
+
+/// Reads one event from `text`. The data are a slice of `text`, which therefore lives as long as the event does:
+/// hand in memory that holds little else.
+pub(super) fn parse(text: &Bytes, trace: Option<&Text>) -> Result<NewEvent, ApiError> {
+    let fields: Fields<'_> = serde_json::from_slice(text).map_err(|e| explain(&e))?;
+    let raw = fields.data.get().as_bytes();
+    check_depth(raw)?;
+    let name = fields.event.map(|name| name.0).filter(|name| !name.is_empty());
+    if let Some(name) = &name
+        && name.len() > EVENT_NAME_BYTES_MAX
+    {
+        let message = format!("an event name has at most {EVENT_NAME_BYTES_MAX} bytes, this one has {}", name.len());
+        return Err(ApiError::new(Code::InvalidEvent, message));
+    }
+    let key: Option<IdempotencyKey> = fields.key.map(|key| key.0.parse()).transpose()?;
+    Ok(NewEvent {
+        event: Event {
+            name: name.map(|name| Text::from(name.as_ref())),
+            data: payload(text.slice_ref(raw))?,
+            user: None,
+            session: None,
+            trace: trace.cloned(),
+        },
+        key,
+    })
+}
+
+/// JSON that has been checked already; a line break between its tokens is rare and takes the long way.
+fn payload(raw: Bytes) -> Result<Payload, ApiError> {
+    if memchr::memchr2(b'\n', b'\r', &raw).is_none() {
+        return Ok(Payload::Json(raw));
+    }
+    wire::payload_of_json(raw).map_err(|e| explain(&e))
+}
+
+/// Refuses data nested so deep that common readers (jq, recursive parsers) choke on it.
+fn check_depth(raw: &[u8]) -> Result<(), ApiError> {
+    if memchr::memchr2_iter(b'[', b'{', raw).nth(DATA_DEPTH_MAX).is_none() {
+        return Ok(());
+    }
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for byte in raw {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth -= 1,
+            _ => {}
+        }
+        if depth > DATA_DEPTH_MAX {
+            let message = format!("the data are nested deeper than {DATA_DEPTH_MAX} levels");
+            return Err(ApiError::new(Code::InvalidEvent, message));
+        }
+    }
+    Ok(())
+}
+
+fn explain(error: &serde_json::Error) -> ApiError {
+    let code = match error.classify() {
+        Category::Data => Code::InvalidEvent,
+        Category::Io | Category::Syntax | Category::Eof => Code::InvalidJson,
+    };
+    ApiError::new(code, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<NewEvent, ApiError> {
+        parse(&Bytes::copy_from_slice(text.as_bytes()), None)
+    }
+
+    #[track_caller]
+    fn refused(text: &str, code: Code, hint: &str) {
+        let Err(error) = parsed(text) else {
+            panic!("{text} was accepted")
+        };
+        assert_eq!(error.code(), code, "{text}: {error}");
+        assert!(error.message().contains(hint), "{text}: {error}");
+    }
+
+    #[test]
+    fn data_stay_as_they_were_written() {
+        for data in ["{\"b\":1,  \"a\":1e400}", "null", "\"\\u00e9\"", "[1,2]", "1.0"] {
+            let event = parsed(&format!("{{\"data\": {data} }}")).map(|e| e.event.data);
+            assert_eq!(event.ok(), Some(Payload::Json(Bytes::copy_from_slice(data.as_bytes()))));
+        }
+    }
+
+    #[test]
+    fn line_breaks_between_tokens_become_spaces() {
+        let event = parsed("{\"data\":{\n\"a\":\r\n1}}").map(|e| e.event.data);
+        assert_eq!(event.ok(), Some(Payload::Json(Bytes::from_static(b"{ \"a\":  1}"))));
+    }
+
+    #[test]
+    fn names_and_keys_are_read_with_and_without_escapes() {
+        let event = parsed(r#"{"event":"caf\u00e9","key":"k 1","data":1}"#);
+        let event = event.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(event.event.name(), "café");
+        assert_eq!(event.key.as_ref().map(IdempotencyKey::as_str), Some("k 1"));
+        let event = parsed(r#"{"event":"","key":null,"data":1}"#).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(event.event.name(), "message");
+        assert_eq!(event.key, None);
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused_with_the_reason() {
+        refused("{\"data\":1", Code::InvalidJson, "line 1 column 9");
+        refused("", Code::InvalidJson, "EOF");
+        refused("{\"data\":1} x", Code::InvalidJson, "column 12");
+        refused("{\"event\":\"a\"}", Code::InvalidEvent, "data");
+        refused("{\"data\":1,\"evnet\":\"a\"}", Code::InvalidEvent, "evnet");
+        refused("[1]", Code::InvalidEvent, "object");
+        refused("{\"data\":1,\"event\":7}", Code::InvalidEvent, "string");
+        refused("{\"data\":1,\"data\":2}", Code::InvalidEvent, "duplicate");
+        refused("{\"data\":1,\"key\":\"\\u0000\"}", Code::InvalidKey, "printable");
+        refused(&format!("{{\"data\":1,\"key\":\"{}\"}}", "k".repeat(201)), Code::InvalidKey, "200");
+        refused(&format!("{{\"data\":1,\"event\":\"{}\"}}", "e".repeat(201)), Code::InvalidEvent, "200");
+    }
+
+    #[test]
+    fn data_that_are_no_text_are_refused() {
+        let error = parse(&Bytes::from_static(b"{\"data\":\"\xff\"}"), None).err();
+        assert_eq!(error.map(|e| e.code()), Some(Code::InvalidJson));
+    }
+
+    #[test]
+    fn deep_data_are_refused_and_flat_data_with_many_brackets_are_not() {
+        let nested = |depth: usize| format!("{{\"data\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parsed(&nested(DATA_DEPTH_MAX)).is_ok());
+        refused(&nested(DATA_DEPTH_MAX + 1), Code::InvalidEvent, "nested");
+        refused(&nested(100_000), Code::InvalidEvent, "nested");
+        assert!(parsed(&format!("{{\"data\":[{}0]}}", "[],{},".repeat(1000))).is_ok());
+        assert!(parsed(&format!("{{\"data\":\"{}\\\"{}\"}}", "[".repeat(500), "{".repeat(500))).is_ok());
+    }
+}

@@ -1,0 +1,187 @@
+//! A page of a stream as JSON, at once or as soon as there is something to tell (a long poll).
+
+use std::time::Duration;
+
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use broker::{Delivery, Direction, From, Order, Page, ReadRequest, Subscriber, SubscriberConfig};
+use shared::limits::{FILTER_SCAN_ENTRIES_MAX, PAGE_BYTES_MAX};
+use shared::{Cursor, StreamName, Verdict, wire};
+use tokio::time::Instant;
+
+use super::query::PageQuery;
+use crate::app::AppState;
+use crate::error::ApiError;
+use crate::metrics;
+
+/// Answers a page; with `wait`, not before there is something to tell or the time is up.
+pub(super) async fn page(state: AppState, stream: StreamName, query: PageQuery) -> Result<Response, ApiError> {
+    let mut page = collect(&state, &stream, &query, query.request).await?;
+    if let Some(wait) = query.wait
+        && nothing_to_tell(&page)
+    {
+        let wait = wait.min(state.config.limits.wait_max);
+        let cursor = wait_for_event(&state, &stream, &query, page.cursor, wait).await?;
+        let request = ReadRequest {
+            direction: Direction::Forward(From::Cursor(cursor)),
+            ..query.request
+        };
+        let first = page.verdict;
+        page = collect(&state, &stream, &query, request).await?;
+        if page.verdict == Verdict::Continuous {
+            page.verdict = first;
+        }
+    }
+    match page.verdict {
+        Verdict::Continuous => {}
+        Verdict::Gap { .. } => metrics::verdicts("gap", 1),
+        Verdict::Reset => metrics::verdicts("reset", 1),
+        Verdict::Unverified => metrics::verdicts("unverified", 1),
+    }
+    metrics::delivered("page", page.entries.len() as u64);
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, encode(&page)).into_response())
+}
+
+fn nothing_to_tell(page: &Page) -> bool {
+    let settled = matches!(page.verdict, Verdict::Continuous | Verdict::Unverified);
+    page.entries.is_empty() && page.tail_reached && settled
+}
+
+/// Reads until the page is full, the tail is reached, or enough has been looked through. What the filter holds back
+/// is passed by the cursor, so that the next request does not look through it again.
+async fn collect(
+    state: &AppState,
+    stream: &StreamName,
+    query: &PageQuery,
+    request: ReadRequest,
+) -> Result<Page, ApiError> {
+    let mut page = state.log.read(stream, &request).await?;
+    let mut scanned = page.entries.len();
+    let all = query.filter.passes_all();
+    if !all {
+        page.entries.retain(|entry| query.filter.passes(entry));
+    }
+    while !all && !page.tail_reached && page.entries.len() < request.limit && scanned < FILTER_SCAN_ENTRIES_MAX {
+        let next = ReadRequest {
+            direction: go_on(request.direction, page.cursor),
+            ..request
+        };
+        let more = state.log.read(stream, &next).await?;
+        scanned += more.entries.len();
+        // What was lost further on stands before the entries of the next request, which meets it again.
+        let broken = matches!(more.verdict, Verdict::Gap { .. } | Verdict::Reset);
+        if broken && !page.entries.is_empty() {
+            break;
+        }
+        if broken {
+            page.verdict = more.verdict;
+        }
+        let room = request.limit - page.entries.len();
+        let mut matching = more.entries.into_iter().filter(|entry| query.filter.passes(entry));
+        page.entries.extend(matching.by_ref().take(room));
+        page.head = more.head;
+        let cut_short = matching.next().is_some();
+        page.tail_reached = more.tail_reached && !cut_short;
+        page.cursor = match page.entries.last() {
+            Some(last) if cut_short => last.cursor,
+            _ => more.cursor,
+        };
+    }
+    bound_bytes(&mut page);
+    Ok(page)
+}
+
+/// Where a read goes on after `cursor`, in the same direction and with the same ends.
+fn go_on(direction: Direction, cursor: Cursor) -> Direction {
+    match direction {
+        Direction::Forward(_) => Direction::Forward(From::Cursor(cursor)),
+        Direction::Backward { since, .. } => Direction::Backward {
+            before: Some(cursor),
+            since,
+        },
+    }
+}
+
+/// Cuts a page of large events short; at least one stays.
+fn bound_bytes(page: &mut Page) {
+    let mut bytes = 0;
+    let fits = page
+        .entries
+        .iter()
+        .take_while(|entry| {
+            bytes += entry.event.size_bytes();
+            bytes <= PAGE_BYTES_MAX
+        })
+        .count()
+        .max(1);
+    if fits < page.entries.len() {
+        page.entries.truncate(fits);
+        page.tail_reached = false;
+        if let Some(last) = page.entries.last() {
+            page.cursor = last.cursor;
+        }
+    }
+}
+
+/// Waits until an event that passes the filter, or a loss, lies after `cursor`. Returns where to read from: what the
+/// filter held back meanwhile has been passed.
+async fn wait_for_event(
+    state: &AppState,
+    stream: &StreamName,
+    query: &PageQuery,
+    mut cursor: Cursor,
+    wait: Duration,
+) -> Result<Cursor, ApiError> {
+    let deadline = Instant::now() + wait;
+    let config = SubscriberConfig {
+        order: Order::PerStream,
+        streams_max: 1,
+    };
+    let mut subscriber = Subscriber::new(state.log.clone(), config);
+    let from = From::Cursor(cursor);
+    subscriber
+        .subscribe(stream.clone(), from, query.request.until, query.filter.clone())
+        .await?;
+    let mut deliveries = Vec::new();
+    loop {
+        tokio::select! {
+            () = state.drain.cancelled() => return Ok(cursor),
+            () = tokio::time::sleep_until(deadline) => return Ok(cursor),
+            // One byte is enough: only whether there is something matters.
+            () = subscriber.next(1, &mut deliveries) => {}
+        }
+        for delivery in deliveries.drain(..) {
+            match delivery {
+                Delivery::Passed { cursor: passed, .. } => cursor = passed,
+                Delivery::CaughtUp { .. } | Delivery::Unverified { .. } => {}
+                Delivery::Event(_) | Delivery::Gap { .. } | Delivery::Reset { .. } | Delivery::Ended { .. } => {
+                    return Ok(cursor);
+                }
+            }
+        }
+    }
+}
+
+fn encode(page: &Page) -> Vec<u8> {
+    use std::io::Write as _;
+    let bytes: usize = page.entries.iter().map(|e| e.event.size_bytes() + 200).sum();
+    let mut out = Vec::with_capacity(bytes + 200);
+    out.extend_from_slice(b"{\"events\":[");
+    for (index, entry) in page.entries.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        wire::entry_json_prefix(&mut out, entry);
+        // Writing into a vector has no way to fail.
+        let _ = write!(out, "{}\"}}", entry.cursor);
+    }
+    let _ = write!(
+        out,
+        "],\"cursor\":\"{}\",\"head\":\"{}\",\"tail_reached\":{},\"verdict\":",
+        page.cursor, page.head, page.tail_reached
+    );
+    let _ = serde_json::to_writer(&mut out, &page.verdict);
+    out.extend_from_slice(b"}\n");
+    out
+}

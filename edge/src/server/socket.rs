@@ -1,0 +1,108 @@
+//! The TCP socket under a connection: its options, and a close that does not destroy the last answer.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use shared::limits::LINGER;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// Bytes that one read of a lingering close discards.
+const DISCARD_BYTES: usize = 16 * 1024;
+
+/// A TCP stream that lingers: closing a socket whose receive queue holds something makes the kernel send a reset,
+/// and a reset destroys what the peer has not read yet, such as the answer that its upload is too large. So a
+/// shutdown says goodbye first, then discards what still arrives for a bounded time.
+pub struct Socket {
+    stream: TcpStream,
+    lingering: Option<Pin<Box<Sleep>>>,
+}
+
+impl Socket {
+    /// Small writes leave at once; a peer that is gone is noticed even if nothing is sent to it.
+    pub(super) fn new(stream: TcpStream, peer_timeout: Duration) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(&stream);
+        let pause = (peer_timeout / 4).max(Duration::from_secs(1));
+        let keepalive = TcpKeepalive::new()
+            .with_time(pause)
+            .with_interval(pause)
+            .with_retries(3);
+        socket.set_tcp_keepalive(&keepalive)?;
+        // Elsewhere keepalive alone finds dead peers, later.
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(peer_timeout))?;
+        Ok(Self {
+            stream,
+            lingering: None,
+        })
+    }
+}
+
+/// Takes the TCP stream out of an upgraded connection, with the bytes that were read from it already.
+///
+/// Returns `None` if the connection is not one of this server's.
+pub fn into_tcp(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<Socket>>().ok()?;
+    Some((parts.io.into_inner().stream, parts.read_buf))
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.lingering.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.lingering = Some(Box::pin(tokio::time::sleep(LINGER)));
+        }
+        let mut discarded = [0; DISCARD_BYTES];
+        // The time is looked at first, so that a peer that never stops sending does not keep this going.
+        while let Some(deadline) = self.lingering.as_mut() {
+            if deadline.as_mut().poll(cx).is_ready() {
+                break;
+            }
+            let mut buf = ReadBuf::new(&mut discarded);
+            // After the goodbye a failed read is an end like any other.
+            let ended = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)).is_err();
+            if ended || buf.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
