@@ -5,12 +5,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use broker::Log;
+use shared::StreamName;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::error::{ApiError, Code};
-use crate::{http, ws};
+use crate::origins::Origins;
+use crate::rate::RateLimits;
+use crate::{http, metrics, ws};
 
 /// What all requests share. Cheap to clone.
 #[derive(Clone)]
@@ -24,16 +27,41 @@ pub struct AppState {
     /// Tasks that outlive the handler which started them (an upgraded WebSocket): spawn them here, so that a
     /// shutdown waits for them.
     pub tasks: TaskTracker,
+    /// How much one client may ask for.
+    pub rate: Arc<RateLimits>,
+    /// Which web pages may use this edge.
+    pub origins: Arc<Origins>,
 }
 
 impl AppState {
     /// The state of an edge that has just started.
+    ///
+    /// Origins in the configuration that are none (it was not validated) count as not allowed.
     pub fn new(config: Config, log: Arc<dyn Log>) -> Self {
+        metrics::install();
+        let origins = Origins::parse(&config.cors.allowed_origins).unwrap_or_else(|_| Origins::none());
         Self {
             log,
+            rate: Arc::new(RateLimits::new(&config.rate)),
+            origins: Arc::new(origins),
             config: Arc::new(config),
             drain: CancellationToken::new(),
             tasks: TaskTracker::new(),
+        }
+    }
+}
+
+impl AppState {
+    /// Reads a stream name, which may be bounded more tightly here than in general.
+    pub fn stream_name(&self, text: &str) -> Result<StreamName, ApiError> {
+        let name: StreamName = text.parse()?;
+        let max = self.config.limits.name_bytes_max;
+        match text.len() <= max {
+            true => Ok(name),
+            false => Err(ApiError::new(
+                Code::InvalidStream,
+                format!("a stream name has at most {max} bytes here"),
+            )),
         }
     }
 }
@@ -53,5 +81,8 @@ pub fn router(state: AppState) -> Router {
             let message = format!("{} is not possible at {}", request.method(), request.uri().path());
             ApiError::new(Code::MethodNotAllowed, message)
         })
+        .layer(axum::middleware::from_fn_with_state(state.clone(), http::observe))
+        // Outermost, so that a page can read refusals too.
+        .layer(state.origins.layer())
         .with_state(state)
 }

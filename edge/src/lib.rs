@@ -7,7 +7,7 @@
 //! * [`app`] has the state that all requests share, and the router;
 //! * [`http`] is `/v1/streams/{name}`: publish, pages, live tails; [`ws`] is `/v1/ws`;
 //! * [`error`] is the one place that turns an error into a status and a JSON body;
-//! * [`rate`] slows down who asks too much; [`trace`] names connections and requests in the logs;
+//! * [`origins`] keeps foreign web pages out, [`rate`] slows down who asks too much; [`trace`] names connections and requests in the logs;
 //! * [`metrics`] has one function for each thing that is counted; [`wire_slots`] says which encodings are shared.
 //!
 //! Around it: [`config`] is everything an operator may set, complete and checked before a port opens; [`cli`] is the
@@ -21,6 +21,7 @@ pub mod config;
 pub mod error;
 pub mod http;
 pub mod metrics;
+pub mod origins;
 pub mod rate;
 pub mod server;
 pub mod trace;

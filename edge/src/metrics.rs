@@ -48,17 +48,35 @@ fn handle() -> Option<&'static PrometheusHandle> {
 fn describe() {
     describe_gauge!("weir_connections", "Open connections, WebSockets included.");
     describe_counter!("weir_connections_total", "Connections accepted since the start.");
-    describe_gauge!("weir_subscriptions", "Streams followed by subscribers, by transport.");
-    describe_counter!("weir_deliveries_total", "Events handed to subscribers and readers, by transport.");
-    describe_counter!("weir_publishes_total", "Events published through this edge, by transport and outcome.");
-    describe_counter!("weir_verdicts_total", "Verdicts told to readers and subscribers, by kind.");
-    describe_counter!("weir_requests_total", "HTTP requests answered, by route, method and status.");
+    describe_gauge!(
+        "weir_subscriptions",
+        "Streams followed by subscribers, by transport."
+    );
+    describe_counter!(
+        "weir_deliveries_total",
+        "Events handed to subscribers and readers, by transport."
+    );
+    describe_counter!(
+        "weir_publishes_total",
+        "Events published through this edge, by transport and outcome."
+    );
+    describe_counter!(
+        "weir_verdicts_total",
+        "Verdicts told to readers and subscribers, by kind."
+    );
+    describe_counter!(
+        "weir_requests_total",
+        "HTTP requests answered, by route, method and status."
+    );
     describe_histogram!(
         "weir_request_seconds",
         Unit::Seconds,
         "Time from a request's head to the head of its answer, by route."
     );
-    describe_counter!("weir_rate_limited_total", "Requests and publishes refused by the rate limits, by kind.");
+    describe_counter!(
+        "weir_rate_limited_total",
+        "Requests and publishes refused by the rate limits, by kind."
+    );
     describe_histogram!(
         "weir_ready_seconds",
         Unit::Seconds,
@@ -70,18 +88,40 @@ fn describe() {
 fn describe_broker() {
     describe_gauge!("weir_tail_streams", "Streams this edge follows in the log.");
     describe_gauge!("weir_ring_bytes", "Bytes of recent history held in memory.");
-    describe_counter!("weir_ring_hits_total", "Reads of subscribers served from recent history in memory.");
-    describe_counter!("weir_catch_up_reads_total", "Pages read from the log for subscribers that were behind.");
-    describe_counter!("weir_shared_page_reads_total", "Pages that served several subscribers with one read.");
-    describe_counter!("weir_fell_behind_total", "Subscribers that left live mode because they were slow.");
-    describe_counter!("weir_tail_reconnects_total", "Times the tail lost its connection to Redis.");
-    describe_counter!("weir_tail_rejoins_total", "Times a followed stream no longer joined what was delivered.");
+    describe_counter!(
+        "weir_ring_hits_total",
+        "Reads of subscribers served from recent history in memory."
+    );
+    describe_counter!(
+        "weir_catch_up_reads_total",
+        "Pages read from the log for subscribers that were behind."
+    );
+    describe_counter!(
+        "weir_shared_page_reads_total",
+        "Pages that served several subscribers with one read."
+    );
+    describe_counter!(
+        "weir_fell_behind_total",
+        "Subscribers that left live mode because they were slow."
+    );
+    describe_counter!(
+        "weir_tail_reconnects_total",
+        "Times the tail lost its connection to Redis."
+    );
+    describe_counter!(
+        "weir_tail_rejoins_total",
+        "Times a followed stream no longer joined what was delivered."
+    );
     describe_histogram!(
         "weir_tail_lag_seconds",
         Unit::Seconds,
         "Age of an event when the tail hands it to subscribers, by the clocks of Redis and of this edge."
     );
-    describe_histogram!("weir_redis_latency_seconds", Unit::Seconds, "Time Redis took to answer, by operation.");
+    describe_histogram!(
+        "weir_redis_latency_seconds",
+        Unit::Seconds,
+        "Time Redis took to answer, by operation."
+    );
 }
 
 /// A connection was accepted.

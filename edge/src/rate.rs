@@ -69,12 +69,14 @@ impl RateLimits {
 
     /// Counts a request, or refuses it.
     pub fn request(&self, client: Client) -> Result<(), ApiError> {
-        self.take(self.requests.as_ref(), client).map_err(|pause| refused("requests", pause))
+        self.take(self.requests.as_ref(), client)
+            .map_err(|pause| refused("requests", pause))
     }
 
     /// Counts a publish, or refuses it.
     pub fn publish(&self, client: Client) -> Result<(), ApiError> {
-        self.take(self.publishes.as_ref(), client).map_err(|pause| refused("publishes", pause))
+        self.take(self.publishes.as_ref(), client)
+            .map_err(|pause| refused("publishes", pause))
     }
 
     /// Counts a publish, or says how long to wait before it may be tried again: for transports that slow a client
@@ -112,7 +114,9 @@ impl RateLimits {
 fn limiter(per_second: u32, burst: u32) -> Option<DefaultKeyedRateLimiter<Client>> {
     let per_second = NonZeroU32::new(per_second)?;
     let burst = NonZeroU32::new(burst).unwrap_or(per_second);
-    Some(RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst)))
+    Some(RateLimiter::keyed(
+        Quota::per_second(per_second).allow_burst(burst),
+    ))
 }
 
 fn refused(kind: &'static str, pause: Duration) -> ApiError {
@@ -132,7 +136,10 @@ mod tests {
     #[test]
     fn only_a_trusted_proxy_speaks_for_others() {
         let mut headers = HeaderMap::new();
-        headers.append("x-forwarded-for", axum::http::HeaderValue::from_static("9.9.9.9, 1.2.3.4, 10.0.0.2"));
+        headers.append(
+            "x-forwarded-for",
+            axum::http::HeaderValue::from_static("9.9.9.9, 1.2.3.4, 10.0.0.2"),
+        );
         let proxies = [address("10.0.0.1"), address("10.0.0.2")];
         let of = |peer: &str, proxies: &[IpAddr]| Client::of(address(peer), &headers, proxies);
         assert_eq!(of("10.0.0.1", &[]), Client::new(address("10.0.0.1")));
@@ -144,8 +151,14 @@ mod tests {
 
     #[test]
     fn a_network_of_64_bits_is_one_client() {
-        assert_eq!(Client::new(address("2001:db8::1")), Client::new(address("2001:db8::ffff:1")));
-        assert_ne!(Client::new(address("2001:db8::1")), Client::new(address("2001:db8:0:1::1")));
+        assert_eq!(
+            Client::new(address("2001:db8::1")),
+            Client::new(address("2001:db8::ffff:1"))
+        );
+        assert_ne!(
+            Client::new(address("2001:db8::1")),
+            Client::new(address("2001:db8:0:1::1"))
+        );
     }
 
     #[test]
@@ -161,7 +174,10 @@ mod tests {
         for _ in 0..3 {
             assert!(limits.request(one).is_ok());
         }
-        assert_eq!(limits.request(one).err().map(|e| e.code()), Some(Code::RateLimited));
+        assert_eq!(
+            limits.request(one).err().map(|e| e.code()),
+            Some(Code::RateLimited)
+        );
         assert!(limits.request(other).is_ok());
         assert!((0..1000).all(|_| limits.publish(one).is_ok()));
     }

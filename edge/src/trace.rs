@@ -47,4 +47,15 @@ impl RequestTrace {
         };
         Self { received, own }
     }
+
+    /// The trace ID: what finds this request in the logs.
+    pub fn id(&self) -> impl fmt::Display + use<> {
+        struct TraceId(u128);
+        impl fmt::Display for TraceId {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:032x}", self.0)
+            }
+        }
+        TraceId(self.own.trace_id)
+    }
 }

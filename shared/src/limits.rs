@@ -222,3 +222,7 @@ pub const BLOCKING_READ_WAIT: Duration = Duration::from_millis(250);
 pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes that the JSON around the data of one published event may take: names, key, escapes, white space.
 pub const EVENT_SYNTAX_BYTES_MAX: usize = 4 * 1024;
+/// Default for how long an upload of lines is held while the log is away.
+pub const INGEST_HOLD: Duration = Duration::from_secs(60);
+/// How long a browser may remember what it was told about other origins.
+pub const CORS_MAX_AGE: Duration = Duration::from_secs(3600);

@@ -26,7 +26,11 @@ impl Format {
     /// Other names of the same thing.
     fn aliases(self) -> &'static [&'static str] {
         match self {
-            Self::Ndjson => &["application/ndjson", "application/jsonl", "application/x-jsonlines"],
+            Self::Ndjson => &[
+                "application/ndjson",
+                "application/jsonl",
+                "application/x-jsonlines",
+            ],
             Self::Json | Self::Sse => &[],
         }
     }
@@ -35,7 +39,10 @@ impl Format {
     pub fn of_media_type(media_type: &str) -> Option<Self> {
         [Self::Json, Self::Sse, Self::Ndjson].into_iter().find(|format| {
             media_type.eq_ignore_ascii_case(format.media_type())
-                || format.aliases().iter().any(|a| media_type.eq_ignore_ascii_case(a))
+                || format
+                    .aliases()
+                    .iter()
+                    .any(|a| media_type.eq_ignore_ascii_case(a))
         })
     }
 }
@@ -69,7 +76,9 @@ fn parse_range(text: &str) -> (&str, f32) {
     let range = parts.next().unwrap_or_default();
     let quality = parts.find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("q").then(|| value.trim().parse().unwrap_or(0.0))
+        name.trim()
+            .eq_ignore_ascii_case("q")
+            .then(|| value.trim().parse().unwrap_or(0.0))
     });
     (range, quality.unwrap_or(1.0))
 }

@@ -60,7 +60,10 @@ pub(super) fn parse(text: &Bytes, trace: Option<&Text>) -> Result<NewEvent, ApiE
     if let Some(name) = &name
         && name.len() > EVENT_NAME_BYTES_MAX
     {
-        let message = format!("an event name has at most {EVENT_NAME_BYTES_MAX} bytes, this one has {}", name.len());
+        let message = format!(
+            "an event name has at most {EVENT_NAME_BYTES_MAX} bytes, this one has {}",
+            name.len()
+        );
         return Err(ApiError::new(Code::InvalidEvent, message));
     }
     let key: Option<IdempotencyKey> = fields.key.map(|key| key.0.parse()).transpose()?;
@@ -86,7 +89,10 @@ fn payload(raw: Bytes) -> Result<Payload, ApiError> {
 
 /// Refuses data nested so deep that common readers (jq, recursive parsers) choke on it.
 fn check_depth(raw: &[u8]) -> Result<(), ApiError> {
-    if memchr::memchr2_iter(b'[', b'{', raw).nth(DATA_DEPTH_MAX).is_none() {
+    if memchr::memchr2_iter(b'[', b'{', raw)
+        .nth(DATA_DEPTH_MAX)
+        .is_none()
+    {
         return Ok(());
     }
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
@@ -136,14 +142,20 @@ mod tests {
     fn data_stay_as_they_were_written() {
         for data in ["{\"b\":1,  \"a\":1e400}", "null", "\"\\u00e9\"", "[1,2]", "1.0"] {
             let event = parsed(&format!("{{\"data\": {data} }}")).map(|e| e.event.data);
-            assert_eq!(event.ok(), Some(Payload::Json(Bytes::copy_from_slice(data.as_bytes()))));
+            assert_eq!(
+                event.ok(),
+                Some(Payload::Json(Bytes::copy_from_slice(data.as_bytes())))
+            );
         }
     }
 
     #[test]
     fn line_breaks_between_tokens_become_spaces() {
         let event = parsed("{\"data\":{\n\"a\":\r\n1}}").map(|e| e.event.data);
-        assert_eq!(event.ok(), Some(Payload::Json(Bytes::from_static(b"{ \"a\":  1}"))));
+        assert_eq!(
+            event.ok(),
+            Some(Payload::Json(Bytes::from_static(b"{ \"a\":  1}")))
+        );
     }
 
     #[test]
@@ -168,8 +180,16 @@ mod tests {
         refused("{\"data\":1,\"event\":7}", Code::InvalidEvent, "string");
         refused("{\"data\":1,\"data\":2}", Code::InvalidEvent, "duplicate");
         refused("{\"data\":1,\"key\":\"\\u0000\"}", Code::InvalidKey, "printable");
-        refused(&format!("{{\"data\":1,\"key\":\"{}\"}}", "k".repeat(201)), Code::InvalidKey, "200");
-        refused(&format!("{{\"data\":1,\"event\":\"{}\"}}", "e".repeat(201)), Code::InvalidEvent, "200");
+        refused(
+            &format!("{{\"data\":1,\"key\":\"{}\"}}", "k".repeat(201)),
+            Code::InvalidKey,
+            "200",
+        );
+        refused(
+            &format!("{{\"data\":1,\"event\":\"{}\"}}", "e".repeat(201)),
+            Code::InvalidEvent,
+            "200",
+        );
     }
 
     #[test]
@@ -185,6 +205,13 @@ mod tests {
         refused(&nested(DATA_DEPTH_MAX + 1), Code::InvalidEvent, "nested");
         refused(&nested(100_000), Code::InvalidEvent, "nested");
         assert!(parsed(&format!("{{\"data\":[{}0]}}", "[],{},".repeat(1000))).is_ok());
-        assert!(parsed(&format!("{{\"data\":\"{}\\\"{}\"}}", "[".repeat(500), "{".repeat(500))).is_ok());
+        assert!(
+            parsed(&format!(
+                "{{\"data\":\"{}\\\"{}\"}}",
+                "[".repeat(500),
+                "{".repeat(500)
+            ))
+            .is_ok()
+        );
     }
 }

@@ -13,6 +13,7 @@ use shared::time::now_ms;
 use crate::app::AppState;
 use crate::error::{ApiError, Code};
 use accept::{Format, negotiate};
+pub(crate) use observe::observe;
 use query::{PageQuery, StreamPath, TailQuery};
 
 pub mod accept;
@@ -29,7 +30,10 @@ pub fn routes() -> Router<AppState> {
     Router::new()
         .route(
             "/v1/streams/{name}",
-            get(read).post(publish::publish).put(publish::publish).options(allow_stream),
+            get(read)
+                .post(publish::publish)
+                .put(publish::publish)
+                .options(allow_stream),
         )
         .route("/v1/streams/{*rest}", axum::routing::any(not_one_segment))
         .route("/v1/tail", get(merged).options(allow_read))
@@ -46,7 +50,8 @@ async fn read(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let format = negotiate(&headers, &[Format::Json, Format::Ndjson, Format::Sse]).ok_or_else(not_acceptable)?;
+    let format =
+        negotiate(&headers, &[Format::Json, Format::Ndjson, Format::Sse]).ok_or_else(not_acceptable)?;
     match format {
         Format::Json => page::page(state, stream.clone(), PageQuery::parse(&uri, now_ms(), &stream)?).await,
         Format::Ndjson | Format::Sse => {
@@ -85,7 +90,10 @@ async fn follow(
         return Ok(([(header::CONTENT_TYPE, format.media_type())], ()).into_response());
     }
     if state.drain.is_cancelled() {
-        return Err(ApiError::new(Code::Closing, "this edge is shutting down; come back to another one"));
+        return Err(ApiError::new(
+            Code::Closing,
+            "this edge is shutting down; come back to another one",
+        ));
     }
     match format {
         Format::Sse => tail::sse(state, streams, query, headers).await,
@@ -109,7 +117,11 @@ async fn not_one_segment(request: Request) -> ApiError {
 }
 
 async fn allow_stream() -> Response {
-    (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, PUT, OPTIONS")]).into_response()
+    (
+        StatusCode::NO_CONTENT,
+        [(header::ALLOW, "GET, HEAD, POST, PUT, OPTIONS")],
+    )
+        .into_response()
 }
 
 async fn allow_read() -> Response {

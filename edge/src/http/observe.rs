@@ -15,7 +15,7 @@ use crate::server::Peer;
 use crate::trace::RequestTrace;
 
 /// Names, admits, answers and counts a request.
-pub async fn observe(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn observe(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let trace = RequestTrace::of(request.headers());
     let method = method_label(request.method());
@@ -36,7 +36,12 @@ pub async fn observe(State(state): State<AppState>, mut request: Request, next: 
     let status = response.status().as_u16();
     let took = begun.elapsed();
     // Unknown paths are counted together: their number is not bounded.
-    metrics::request(route.as_ref().map_or("unknown", MatchedPath::as_str), method, status, took);
+    metrics::request(
+        route.as_ref().map_or("unknown", MatchedPath::as_str),
+        method,
+        status,
+        took,
+    );
     span.in_scope(|| debug!(status, took_ms = took.as_secs_f64() * 1e3, "answered"));
     response
 }

@@ -21,7 +21,12 @@ pub(super) async fn ready(State(state): State<AppState>) -> Result<Response, Api
     }
     match tokio::time::timeout(READY_TIMEOUT, state.log.check()).await {
         Ok(checked) => checked?,
-        Err(_) => return Err(ApiError::new(Code::Unavailable, "the log does not answer in time")),
+        Err(_) => {
+            return Err(ApiError::new(
+                Code::Unavailable,
+                "the log does not answer in time",
+            ));
+        }
     }
     Ok(json(StatusCode::OK, "{\"status\":\"ready\"}\n"))
 }
@@ -33,6 +38,9 @@ pub(super) async fn metrics() -> Response {
 }
 
 fn json(status: StatusCode, body: &'static str) -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     (status, headers, body).into_response()
 }

@@ -15,7 +15,11 @@ use crate::error::ApiError;
 use crate::metrics;
 
 /// Answers a page; with `wait`, not before there is something to tell or the time is up.
-pub(super) async fn page(state: AppState, stream: StreamName, query: PageQuery) -> Result<Response, ApiError> {
+pub(super) async fn page(
+    state: AppState,
+    stream: StreamName,
+    query: PageQuery,
+) -> Result<Response, ApiError> {
     let mut page = collect(&state, &stream, &query, query.request).await?;
     if let Some(wait) = query.wait
         && nothing_to_tell(&page)
@@ -39,7 +43,10 @@ pub(super) async fn page(state: AppState, stream: StreamName, query: PageQuery) 
         Verdict::Unverified => metrics::verdicts("unverified", 1),
     }
     metrics::delivered("page", page.entries.len() as u64);
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     Ok((headers, encode(&page)).into_response())
 }
 
@@ -62,7 +69,11 @@ async fn collect(
     if !all {
         page.entries.retain(|entry| query.filter.passes(entry));
     }
-    while !all && !page.tail_reached && page.entries.len() < request.limit && scanned < FILTER_SCAN_ENTRIES_MAX {
+    while !all
+        && !page.tail_reached
+        && page.entries.len() < request.limit
+        && scanned < FILTER_SCAN_ENTRIES_MAX
+    {
         let next = ReadRequest {
             direction: go_on(request.direction, page.cursor),
             ..request
@@ -78,7 +89,10 @@ async fn collect(
             page.verdict = more.verdict;
         }
         let room = request.limit - page.entries.len();
-        let mut matching = more.entries.into_iter().filter(|entry| query.filter.passes(entry));
+        let mut matching = more
+            .entries
+            .into_iter()
+            .filter(|entry| query.filter.passes(entry));
         page.entries.extend(matching.by_ref().take(room));
         page.head = more.head;
         let cut_short = matching.next().is_some();
@@ -155,7 +169,10 @@ async fn wait_for_event(
             match delivery {
                 Delivery::Passed { cursor: passed, .. } => cursor = passed,
                 Delivery::CaughtUp { .. } | Delivery::Unverified { .. } => {}
-                Delivery::Event(_) | Delivery::Gap { .. } | Delivery::Reset { .. } | Delivery::Ended { .. } => {
+                Delivery::Event(_)
+                | Delivery::Gap { .. }
+                | Delivery::Reset { .. }
+                | Delivery::Ended { .. } => {
                     return Ok(cursor);
                 }
             }

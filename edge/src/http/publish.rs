@@ -55,7 +55,11 @@ fn body_format(method: &Method, headers: &HeaderMap) -> Result<Format, ApiError>
         return Err(unsupported("a compressed body"));
     }
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(if method == Method::PUT { Format::Ndjson } else { Format::Json });
+        return Ok(if method == Method::PUT {
+            Format::Ndjson
+        } else {
+            Format::Json
+        });
     };
     let media_type = value.to_str().unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
@@ -80,11 +84,17 @@ async fn one(
         Err(error) => error.code().as_str(),
     };
     metrics::published("http", label, 1);
-    let appended = outcome.inspect_err(|error| debug!(%stream, outcome = label, %error, "publish refused"))?;
+    let appended =
+        outcome.inspect_err(|error| debug!(%stream, outcome = label, %error, "publish refused"))?;
     debug!(%stream, outcome = label, id = %appended.cursor.id, "published");
     let mut answer = Vec::with_capacity(128);
     push_answer(&mut answer, &appended);
-    Ok((StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], answer).into_response())
+    Ok((
+        StatusCode::CREATED,
+        [(header::CONTENT_TYPE, "application/json")],
+        answer,
+    )
+        .into_response())
 }
 
 async fn append_one(
@@ -121,7 +131,12 @@ fn take_key(event: &mut NewEvent, headers: &HeaderMap) -> Result<(), ApiError> {
 async fn read_body(state: &AppState, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     let limits = &state.config.limits;
     let max = limits.event_bytes_max + EVENT_SYNTAX_BYTES_MAX;
-    let too_large = || ApiError::new(Code::TooLarge, format!("the body of one event may have {max} bytes"));
+    let too_large = || {
+        ApiError::new(
+            Code::TooLarge,
+            format!("the body of one event may have {max} bytes"),
+        )
+    };
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
@@ -130,13 +145,19 @@ async fn read_body(state: &AppState, headers: &HeaderMap, body: Body) -> Result<
     }
     let collecting = tokio::time::timeout(limits.body_timeout, Limited::new(body, max).collect());
     let Ok(collected) = collecting.await else {
-        return Err(ApiError::new(Code::RequestTimeout, "the body did not arrive in time"));
+        return Err(ApiError::new(
+            Code::RequestTimeout,
+            "the body did not arrive in time",
+        ));
     };
     match collected {
         // What hyper hands out is part of its read buffer; a copy does not pin that.
         Ok(body) => Ok(Bytes::copy_from_slice(&body.to_bytes())),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => Err(ApiError::new(Code::BadRequest, format!("the body could not be read: {error}"))),
+        Err(error) => Err(ApiError::new(
+            Code::BadRequest,
+            format!("the body could not be read: {error}"),
+        )),
     }
 }
 
@@ -144,7 +165,15 @@ async fn read_body(state: &AppState, headers: &HeaderMap, body: Body) -> Result<
 pub(super) fn push_answer(out: &mut Vec<u8>, appended: &Appended) {
     use std::io::Write as _;
     // Writing into a vector has no way to fail.
-    let _ = write!(out, "{{\"id\":\"{}\",\"cursor\":\"{}\"", appended.cursor.id, appended.cursor);
-    let end: &[u8] = if appended.duplicate { b",\"duplicate\":true}\n" } else { b"}\n" };
+    let _ = write!(
+        out,
+        "{{\"id\":\"{}\",\"cursor\":\"{}\"",
+        appended.cursor.id, appended.cursor
+    );
+    let end: &[u8] = if appended.duplicate {
+        b",\"duplicate\":true}\n"
+    } else {
+        b"}\n"
+    };
     out.extend_from_slice(end);
 }

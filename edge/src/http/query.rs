@@ -14,6 +14,7 @@ use percent_encoding::percent_decode_str;
 use shared::limits::{PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX};
 use shared::{Cursor, CursorError, EntryId, MultiCursor, StreamName, time};
 
+use crate::app::AppState;
 use crate::error::{ApiError, Code};
 
 /// Where streams live. The name is one path segment, `/` in it percent-encoded.
@@ -22,14 +23,14 @@ pub const STREAMS_PATH: &str = "/v1/streams/";
 /// The stream that a path names.
 pub struct StreamPath(pub StreamName);
 
-impl<S: Send + Sync> FromRequestParts<S> for StreamPath {
+impl FromRequestParts<AppState> for StreamPath {
     type Rejection = ApiError;
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let segment = parts.uri.path().strip_prefix(STREAMS_PATH).unwrap_or_default();
         let name = percent_decode_str(segment)
             .decode_utf8()
             .map_err(|_| ApiError::new(Code::InvalidStream, "the stream name in the path is not UTF-8"))?;
-        Ok(Self(name.parse()?))
+        Ok(Self(state.stream_name(&name)?))
     }
 }
 

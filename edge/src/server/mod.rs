@@ -70,7 +70,7 @@ async fn accept(
 
 /// Asks everybody to come to an end, waits for them, and cuts off who has not ended at the deadline.
 async fn drain(state: &AppState, cut: &CancellationToken) {
-    let deadline = state.config.drain_deadline;
+    let deadline = state.config.drain.deadline;
     state.drain.cancel();
     state.tasks.close();
     info!(deadline_s = deadline.as_secs_f64(), "draining");

@@ -20,7 +20,7 @@ const DISCARD_BYTES: usize = 16 * 1024;
 /// A TCP stream that lingers: closing a socket whose receive queue holds something makes the kernel send a reset,
 /// and a reset destroys what the peer has not read yet, such as the answer that its upload is too large. So a
 /// shutdown says goodbye first, then discards what still arrives for a bounded time.
-pub struct Socket {
+pub(super) struct Socket {
     stream: TcpStream,
     lingering: Option<Pin<Box<Sleep>>>,
 }

@@ -1,0 +1,82 @@
+//! Where Redis is, without telling anybody its password.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// `redis://[user:password@]host:port/db`, `rediss://…` or `unix:///path`. Prints without the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl(String);
+
+impl RedisUrl {
+    /// The whole URL, for the one who connects.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RedisUrl {
+    type Err = RedisUrlError;
+    fn from_str(text: &str) -> Result<Self, RedisUrlError> {
+        let known = ["redis://", "rediss://", "unix://", "redis+unix://"];
+        match known
+            .iter()
+            .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme))
+        {
+            true => Ok(Self(text.to_owned())),
+            false => Err(RedisUrlError),
+        }
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("redis", ""));
+        // A password may hold anything, even an `@`; a `?pass=` of a socket's URL is one too.
+        let (credentials, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+        let place = place.split('?').next().unwrap_or_default();
+        let user = credentials.split(':').next().unwrap_or_default();
+        match credentials {
+            "" => write!(f, "{scheme}://{place}"),
+            _ => write!(f, "{scheme}://{user}:***@{place}"),
+        }
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for RedisUrl {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The text is not the URL of a Redis. It is not repeated: it may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the URL of a Redis: expected redis://host:port, rediss://host:port or unix:///path")]
+pub struct RedisUrlError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_printed() {
+        for (url, shown) in [
+            ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
+            ("redis://:secret@host:6379/2", "redis://:***@host:6379/2"),
+            ("rediss://app:se@c:ret@host", "rediss://app:***@host"),
+            ("unix:///run/redis.sock?pass=secret", "unix:///run/redis.sock"),
+        ] {
+            let parsed: Option<RedisUrl> = url.parse().ok();
+            assert_eq!(parsed.map(|url| url.to_string()).as_deref(), Some(shown));
+        }
+        assert!("localhost:6379".parse::<RedisUrl>().is_err());
+        assert!("http://localhost:6379".parse::<RedisUrl>().is_err());
+        assert!("redis://".parse::<RedisUrl>().is_err());
+    }
+}
