@@ -9,7 +9,7 @@ use std::fmt;
 use broker::{IdempotencyKey, NewEvent};
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::{Deserializer, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use shared::limits::{DATA_DEPTH_MAX, EVENT_NAME_BYTES_MAX};
@@ -39,15 +39,47 @@ impl<'de: 'a, 'a> Deserialize<'de> for Borrowed<'a> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object {\"event\"?, \"data\", \"key\"?}")]
+/// By hand, because a derived one would read `[event, data, key]` too.
 struct Fields<'a> {
-    #[serde(borrow)]
     event: Option<Borrowed<'a>>,
-    #[serde(borrow)]
     data: &'a RawValue,
-    #[serde(borrow)]
     key: Option<Borrowed<'a>>,
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object {\"event\"?, \"data\", \"key\"?}")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let (mut event, mut data, mut key) = (None, None, None);
+                while let Some(name) = map.next_key::<Borrowed<'de>>()? {
+                    match &*name.0 {
+                        "event" => once("event", &mut event, map.next_value()?)?,
+                        "data" => once("data", &mut data, map.next_value()?)?,
+                        "key" => once("key", &mut key, map.next_value()?)?,
+                        other => return Err(A::Error::unknown_field(other, &["event", "data", "key"])),
+                    }
+                }
+                Ok(Fields {
+                    event: event.flatten(),
+                    data: data.ok_or_else(|| A::Error::missing_field("data"))?,
+                    key: key.flatten(),
+                })
+            }
+        }
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+fn once<T, E: serde::de::Error>(name: &'static str, slot: &mut Option<T>, value: T) -> Result<(), E> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::duplicate_field(name)),
+    }
 }
 
 /// Reads one event from `text`. The data are a slice of `text`, which therefore lives as long as the event does:
@@ -69,7 +101,7 @@ pub(super) fn parse(text: &Bytes, trace: Option<&Text>) -> Result<NewEvent, ApiE
     let key: Option<IdempotencyKey> = fields.key.map(|key| key.0.parse()).transpose()?;
     Ok(NewEvent {
         event: Event {
-            name: name.map(|name| Text::from(name.as_ref())),
+            name: name.map(|name| shared_text(text, name)),
             data: payload(text.slice_ref(raw))?,
             user: None,
             session: None,
@@ -77,6 +109,14 @@ pub(super) fn parse(text: &Bytes, trace: Option<&Text>) -> Result<NewEvent, ApiE
         },
         key,
     })
+}
+
+/// A slice of the input where it stands there as it is.
+fn shared_text(input: &Bytes, text: Cow<'_, str>) -> Text {
+    match text {
+        Cow::Borrowed(text) => Text::from_bytes_lossy(input.slice_ref(text.as_bytes())),
+        Cow::Owned(text) => Text::from(text),
+    }
 }
 
 /// JSON that has been checked already; a line break between its tokens is rare and takes the long way.
