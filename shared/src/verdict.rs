@@ -62,7 +62,7 @@ pub enum Verdict {
 }
 
 /// One consistent view of a stream's counters, as `XINFO STREAM` gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StreamView {
     /// Entries ever added (`entries-added`).
     pub added: u64,
@@ -214,7 +214,9 @@ fn without_count(cursor: Cursor, view: &StreamView, present: bool) -> Option<Ver
 /// Where a reader goes on after a verdict.
 ///
 /// After a `reset` that is the cursor's own ID as long as this history reaches beyond it (what follows was never
-/// delivered), otherwise the head: IDs went backwards, and only a fresh read from the start can rebuild state.
+/// delivered), otherwise the head: IDs went backwards, and only a fresh read from the start can rebuild state. The ID
+/// is bare, because the ordinal belonged to the other history. The reader gets its own again from the first look at
+/// what it has read: `A` minus the entries that follow, or the head if none does.
 pub fn resume_at(cursor: Cursor, verdict: Verdict, view: &StreamView) -> Cursor {
     match verdict {
         Verdict::Continuous | Verdict::Unverified => cursor,
