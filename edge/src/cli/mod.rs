@@ -2,6 +2,13 @@
 
 use std::process::ExitCode;
 
+mod backoff;
+mod client;
+mod lines;
+mod outage;
+mod stop;
+mod terminal;
+
 pub mod publish;
 pub mod serve;
 pub mod tail;
@@ -63,4 +70,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     // A read of standard input that never returns must not keep the process.
     runtime.shutdown_background();
     outcome
+}
+
+/// Reads a duration such as `30s` of an argument; nothing is no duration.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    match shared::time::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("expected a duration such as 30s, 5m or 2h".to_owned()),
+    }
 }
