@@ -19,23 +19,29 @@ impl StreamName {
     }
 }
 
-fn allowed(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':' | b'/')
+/// Checks length and alphabet; a `star` is allowed in patterns.
+fn check(text: &str, star: bool) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > NAME_BYTES_MAX {
+        return Err(NameError::TooLong(text.len()));
+    }
+    let allowed = |c: &char| match c {
+        '.' | '_' | '-' | ':' | '/' => true,
+        '*' => star,
+        c => c.is_ascii_alphanumeric(),
+    };
+    text.chars()
+        .find(|c| !allowed(c))
+        .map_or(Ok(()), |c| Err(NameError::Character(c)))
 }
 
 impl FromStr for StreamName {
     type Err = NameError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.is_empty() {
-            return Err(NameError::Empty);
-        }
-        if text.len() > NAME_BYTES_MAX {
-            return Err(NameError::TooLong(text.len()));
-        }
-        match text.chars().find(|c| !c.is_ascii() || !allowed(*c as u8)) {
-            Some(c) => Err(NameError::Character(c)),
-            None => Ok(Self(Arc::from(text))),
-        }
+        check(text, false)?;
+        Ok(Self(Arc::from(text)))
     }
 }
 
@@ -64,17 +70,19 @@ impl<'de> Deserialize<'de> for StreamName {
     }
 }
 
-/// Why a text is not a stream name.
+/// Why a text is not a stream name or a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// No characters at all.
-    #[error("a stream name may not be empty")]
+    #[error("a stream name or pattern may not be empty")]
     Empty,
     /// More bytes than [`NAME_BYTES_MAX`].
-    #[error("a stream name has at most {NAME_BYTES_MAX} bytes, this one has {0}")]
+    #[error("a stream name or pattern has at most {NAME_BYTES_MAX} bytes, this one has {0}")]
     TooLong(usize),
     /// A character outside the alphabet.
-    #[error("a stream name consists of letters, digits and . _ - : / (found {0:?})")]
+    #[error(
+        "a stream name consists of letters, digits and . _ - : / and a pattern of these and * (found {0:?})"
+    )]
     Character(char),
 }
 
@@ -111,19 +119,8 @@ impl StreamPattern {
 impl FromStr for StreamPattern {
     type Err = NameError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.is_empty() {
-            return Err(NameError::Empty);
-        }
-        if text.len() > NAME_BYTES_MAX {
-            return Err(NameError::TooLong(text.len()));
-        }
-        match text
-            .chars()
-            .find(|c| *c != '*' && (!c.is_ascii() || !allowed(*c as u8)))
-        {
-            Some(c) => Err(NameError::Character(c)),
-            None => Ok(Self(text.into())),
-        }
+        check(text, true)?;
+        Ok(Self(text.into()))
     }
 }
 

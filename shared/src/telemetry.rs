@@ -31,3 +31,15 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), ParseError> {
     };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{LogFormat, init};
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_an_error_and_a_second_set_up_is_not() {
+        assert!(init("broker=loud", LogFormat::Text).is_err());
+        assert!(init("info,broker=debug", LogFormat::Text).is_ok());
+        assert!(init("info", LogFormat::Json).is_ok());
+    }
+}

@@ -27,6 +27,23 @@
 //! [`StreamView::front`] or [`Cursor::START`]. An ID that was made up (the predecessor of an entry, a time) looks
 //! like an entry that another history held.
 //!
+//! ```
+//! use shared::verdict::{Assessment, Look, assess};
+//! use shared::{Cursor, EntryId, StreamView, Verdict};
+//!
+//! // Ten entries were added, the first six have been trimmed. The reader had seen five.
+//! let view = StreamView {
+//!     added: 10,
+//!     length: 4,
+//!     first: Some(EntryId::new(7, 0)),
+//!     last_generated: EntryId::new(10, 0),
+//!     max_deleted: EntryId::ZERO,
+//! };
+//! let cursor = Cursor::new(EntryId::new(5, 0), 5);
+//! let look = Look { present: false, after: None };
+//! assert_eq!(assess(cursor, &view, look), Assessment::Settled(Verdict::Gap { lost: 1 }));
+//! ```
+//!
 //! # What no arithmetic can tell
 //!
 //! The cursor and the stream's counters are all there is to go by. Where a history that really follows the cursor

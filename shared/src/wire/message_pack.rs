@@ -6,6 +6,7 @@ use rmpv::{Value, ValueRef};
 
 use super::json::{push_base64, push_base64_text, push_json_string};
 use super::message_pack_check::valid_message_pack;
+use super::transcode::push_json_as_message_pack;
 use crate::limits::DATA_DEPTH_MAX;
 use crate::{Entry, Payload, time};
 
@@ -146,10 +147,7 @@ fn push_payload(out: &mut Vec<u8>, payload: &Payload) {
         Payload::Bytes(raw) => push_ref(out, &ValueRef::Binary(raw)),
         Payload::Json(raw) => {
             let start = out.len();
-            let written = serde_json::from_slice::<serde_json::Value>(raw)
-                .ok()
-                .and_then(|json| rmp_serde::encode::write(out, &json).ok());
-            if written.is_none() {
+            if push_json_as_message_pack(out, raw).is_err() {
                 // A JSON payload is valid; if it were not, its text is still told.
                 out.truncate(start);
                 push_str(out, &String::from_utf8_lossy(raw));
@@ -163,7 +161,8 @@ fn push_str(out: &mut Vec<u8>, text: &str) {
     push_ref(out, &ValueRef::from(text));
 }
 
-fn push_ref(out: &mut Vec<u8>, value: &ValueRef<'_>) {
+/// Appends a MessagePack value that borrows what it holds.
+pub(super) fn push_ref(out: &mut Vec<u8>, value: &ValueRef<'_>) {
     // Writing into a vector has no way to fail.
     let _ = rmpv::encode::write_value_ref(out, value);
 }

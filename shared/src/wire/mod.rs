@@ -7,6 +7,7 @@ mod json;
 mod json_check;
 mod message_pack;
 mod message_pack_check;
+mod transcode;
 
 pub use json::{
     entry_json, entry_json_prefix, json_of_payload, json_string, payload_of_json, push_json_string,

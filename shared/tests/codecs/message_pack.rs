@@ -124,6 +124,20 @@ fn lengths_that_promise_too_much_are_refused() {
     assert!(!wire::valid_message_pack(b"\x01\x01"));
 }
 
+#[test]
+fn containers_of_any_length_are_packed() {
+    for count in [0, 15, 16, 65_535, 65_536] {
+        let array: Json = (0..count).collect::<Vec<usize>>().into();
+        let map: Json = (0..count).map(|n| (n.to_string(), Json::from(n))).collect();
+        for value in [array, map] {
+            let nested = json!([value, {"a": value}]);
+            let payload = wire::payload_of_json(Bytes::from(nested.to_string())).unwrap();
+            let packed = wire::message_pack_of_payload(&payload);
+            assert_eq!(packed, rmp_serde::to_vec(&nested).unwrap());
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn an_entry_has_the_keys_of_its_json(entry in entry()) {
@@ -154,6 +168,13 @@ proptest! {
         };
         prop_assert_eq!(encoded(&decoded(&payload)), encoded(&expected));
         json_of(&payload);
+    }
+
+    #[test]
+    fn json_is_packed_as_its_value_is(value in json()) {
+        let payload = wire::payload_of_json(Bytes::from(value.to_string())).unwrap();
+        let expected = rmp_serde::to_vec(&value).unwrap();
+        prop_assert_eq!(&wire::message_pack_of_payload(&payload)[..], &expected[..]);
     }
 
     #[test]
