@@ -226,3 +226,11 @@ pub const EVENT_SYNTAX_BYTES_MAX: usize = 4 * 1024;
 pub const INGEST_HOLD: Duration = Duration::from_secs(60);
 /// How long a browser may remember what it was told about other origins.
 pub const CORS_MAX_AGE: Duration = Duration::from_secs(3600);
+/// Bytes of lines that go to the log together; a longer line goes alone.
+pub const INGEST_BATCH_BYTES: usize = 256 * 1024;
+/// Batches of one upload that are with the log at the same time.
+pub const INGEST_BATCHES_IN_FLIGHT_MAX: usize = 32;
+/// Bytes of one upload that are with the log at the same time; one batch may exceed it.
+pub const INGEST_BYTES_IN_FLIGHT_MAX: usize = 4 * 1024 * 1024;
+/// Batches of answers that wait for the client of an upload; beyond that it is not read.
+pub const INGEST_ANSWERS_QUEUED_MAX: usize = 4;

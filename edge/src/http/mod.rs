@@ -18,6 +18,7 @@ use query::{PageQuery, StreamPath, TailQuery};
 
 pub mod accept;
 mod event;
+mod ingest;
 mod observe;
 mod ops;
 mod page;

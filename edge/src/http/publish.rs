@@ -1,7 +1,7 @@
 //! Publishing over HTTP. One event as JSON is answered with where it went; a stream of lines goes to [`super::ingest`].
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use broker::{Appended, IdempotencyKey, NewEvent};
@@ -11,33 +11,38 @@ use shared::limits::EVENT_SYNTAX_BYTES_MAX;
 use tracing::debug;
 
 use super::accept::Format;
-use super::event;
 use super::query::StreamPath;
+use super::{event, ingest};
 use crate::app::AppState;
 use crate::error::{ApiError, Code};
 use crate::metrics;
+use crate::rate::Client;
 use crate::trace::RequestTrace;
 
 /// The header that names one publish; same as `"key"` in the body.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// POST and PUT of a stream, by the form of the body.
 pub(super) async fn publish(
     State(state): State<AppState>,
     StreamPath(stream): StreamPath,
     Extension(trace): Extension<RequestTrace>,
-    method: Method,
-    uri: axum::http::Uri,
-    headers: HeaderMap,
-    body: Body,
+    Extension(client): Extension<Client>,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    if let Some(query) = uri.query().filter(|query| !query.is_empty()) {
+    let (head, body) = request.into_parts();
+    if let Some(query) = head.uri.query().filter(|query| !query.is_empty()) {
         let name = query.split(['=', '&']).next().unwrap_or_default();
         return Err(ApiError::parameter(name, "publishing takes no parameters"));
     }
-    match body_format(&method, &headers)? {
-        Format::Json => one(&state, &stream, trace, &headers, body).await,
-        Format::Ndjson | Format::Sse => Err(ApiError::new(Code::UnsupportedMediaType, "not served")),
+    match body_format(&head.method, &head.headers)? {
+        Format::Json => {
+            state.rate.publish(client)?;
+            one(&state, &stream, trace, &head.headers, body).await
+        }
+        Format::Ndjson | Format::Sse => {
+            ingest::ingest(&state, stream, client, trace, &head.headers, body).await
+        }
     }
 }
 
