@@ -1,0 +1,367 @@
+//! Frames from the client: bytes in, a checked [`Request`] out, or an error that can be answered.
+//!
+//! The rules for where to begin are those of the HTTP interface, in `http::query`. Nothing is guessed: a key that a
+//! frame does not know is refused, because a typing error in `from` must not silently become "from now on".
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use broker::{Filter, From, NewEvent, ReadRequest};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use shared::limits::{EVENT_NAME_BYTES_MAX, WS_REF_BYTES_MAX};
+use shared::wire::{payload_of_json, payload_of_value};
+use shared::{EntryId, Event, Payload, StreamName, Text};
+
+use super::format::Format;
+use crate::error::{ApiError, Code};
+use crate::http::query::{Parameters, Position};
+
+/// What a client asks for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Follow streams.
+    Subscribe(Subscribe),
+    /// Stop following streams.
+    Unsubscribe(Vec<StreamName>),
+    /// Append one event.
+    Publish(StreamName, NewEvent),
+    /// Read a page.
+    Page(StreamName, ReadRequest),
+    /// Answer with a pong.
+    Ping,
+}
+
+/// Which streams to follow, each from where, and what of them.
+#[derive(Debug)]
+pub(crate) struct Subscribe {
+    /// Each stream once, in the order in which it was named.
+    pub(crate) targets: Vec<(StreamName, From)>,
+    /// The last entry to deliver.
+    pub(crate) until: Option<EntryId>,
+    /// Which events.
+    pub(crate) filter: Filter,
+}
+
+/// Names a request, chosen by the client; its answers carry it back.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(untagged, expecting = "\"ref\" is a text or a whole number")]
+pub(crate) enum Ref {
+    /// A whole number.
+    Unsigned(u64),
+    /// A whole number below zero.
+    Signed(i64),
+    /// A text.
+    Text(String),
+}
+
+/// A frame that cannot be carried out.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// The frame's `ref`, as far as it could be read.
+    pub(crate) reference: Option<Ref>,
+    /// What is wrong with it.
+    pub(crate) error: ApiError,
+}
+
+/// Reads one frame. `now_ms` is what durations such as `15m` count back from.
+pub(crate) fn decode(
+    format: Format,
+    frame: &[u8],
+    now_ms: u64,
+) -> Result<(Option<Ref>, Request), Box<Refusal>> {
+    let parsed = match format {
+        Format::Json => parse_json(frame),
+        Format::MessagePack => parse_message_pack(frame),
+    };
+    let refusal = |reference, error| Box::new(Refusal { reference, error });
+    let (mut fields, data) = parsed.map_err(|error| refusal(lenient_ref(format, frame), error))?;
+    let reference = fields.reference.take();
+    match fields.into_request(data, now_ms) {
+        Ok(request) => Ok((reference, request)),
+        Err(error) => Err(refusal(reference, error)),
+    }
+}
+
+/// Everything that can stand in a frame, whatever its type. The data are apart, since each format has its own kind.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(rename = "ref", default)]
+    reference: Option<Ref>,
+    #[serde(default)]
+    stream: Option<String>,
+    #[serde(default)]
+    streams: Option<Streams>,
+    #[serde(default)]
+    from: Option<String>,
+    #[serde(default)]
+    last: Option<usize>,
+    #[serde(default)]
+    since: Option<String>,
+    #[serde(default)]
+    until: Option<String>,
+    #[serde(default)]
+    limit: Option<usize>,
+    #[serde(default)]
+    reverse: Option<bool>,
+    #[serde(default)]
+    event: Option<Events>,
+    #[serde(default, rename = "match")]
+    pattern: Option<String>,
+    #[serde(default)]
+    key: Option<String>,
+    #[serde(default, borrow, deserialize_with = "present")]
+    data: Option<&'a RawValue>,
+}
+
+/// `null` is data like any other; only an absent key is none.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Several streams: their names, or each with the position to go on from.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "\"streams\" is an array of names, or an object of names and positions")]
+enum Streams {
+    Names(Vec<String>),
+    Positions(serde_json::Map<String, serde_json::Value>),
+}
+
+/// One event name or several.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "\"event\" is a text or an array of texts")]
+enum Events {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// The data of a publish: already in the format in which they are stored.
+type Data = Option<Payload>;
+
+fn parse_json(frame: &[u8]) -> Result<(Fields<'_>, Data), ApiError> {
+    let mut fields: Fields<'_> = serde_json::from_slice(frame).map_err(|e| {
+        let code = if e.is_data() { Code::InvalidFrame } else { Code::InvalidJson };
+        ApiError::new(code, e.to_string())
+    })?;
+    let payload = |raw: &RawValue| {
+        payload_of_json(Bytes::copy_from_slice(raw.get().as_bytes()))
+            .map_err(|e| ApiError::new(Code::InvalidJson, e.to_string()))
+    };
+    let data = fields.data.take().map(payload).transpose()?;
+    Ok((fields, data))
+}
+
+fn parse_message_pack(frame: &[u8]) -> Result<(Fields<'static>, Data), ApiError> {
+    let invalid = |problem: String| ApiError::new(Code::InvalidFrame, problem);
+    let Some(rmpv::Value::Map(mut pairs)) = shared::wire::decode_value(frame) else {
+        return Err(invalid("not one MessagePack map".to_owned()));
+    };
+    let data = pairs
+        .iter()
+        .position(|(key, _)| key.as_str() == Some("data"))
+        .map(|at| payload_of_value(&pairs.swap_remove(at).1));
+    let fields = rmpv::ext::from_value(rmpv::Value::Map(pairs)).map_err(|e| invalid(e.to_string()))?;
+    Ok((fields, data))
+}
+
+/// The `ref` of a frame that is otherwise wrong, so that its error can be told apart from others.
+fn lenient_ref(format: Format, frame: &[u8]) -> Option<Ref> {
+    #[derive(Deserialize)]
+    struct Head {
+        #[serde(rename = "ref")]
+        reference: Ref,
+    }
+    let reference = match format {
+        Format::Json => serde_json::from_slice::<Head>(frame).ok()?.reference,
+        Format::MessagePack => {
+            let value = shared::wire::decode_value(frame)?;
+            let pair = value.as_map()?.iter().find(|(key, _)| key.as_str() == Some("ref"))?;
+            rmpv::ext::from_value(pair.1.clone()).ok()?
+        }
+    };
+    reference.fits().then_some(reference)
+}
+
+impl Ref {
+    fn fits(&self) -> bool {
+        !matches!(self, Self::Text(text) if text.len() > WS_REF_BYTES_MAX)
+    }
+}
+
+impl Fields<'_> {
+    fn into_request(mut self, mut data: Data, now_ms: u64) -> Result<Request, ApiError> {
+        let kind = std::mem::take(&mut self.kind);
+        let request = match &*kind {
+            "subscribe" => self.take_subscribe(now_ms).map(Request::Subscribe),
+            "unsubscribe" => self.take_unsubscribe().map(Request::Unsubscribe),
+            "publish" => self.take_publish(data.take()),
+            "page" => self.take_page(now_ms),
+            "ping" => Ok(Request::Ping),
+            other => Err(invalid(format!(
+                "unknown type {other:?}; known are subscribe, unsubscribe, publish, page, ping"
+            ))),
+        }?;
+        // Whatever was not taken does not belong into a frame of this type.
+        match self.left(data.is_some()) {
+            Some(key) => Err(invalid(format!("\"{key}\" does not belong into a {kind} frame"))),
+            None => Ok(request),
+        }
+    }
+
+    fn left(&self, has_data: bool) -> Option<&'static str> {
+        let given = [
+            ("stream", self.stream.is_some()),
+            ("streams", self.streams.is_some()),
+            ("from", self.from.is_some()),
+            ("last", self.last.is_some()),
+            ("since", self.since.is_some()),
+            ("until", self.until.is_some()),
+            ("limit", self.limit.is_some()),
+            ("reverse", self.reverse.is_some()),
+            ("event", self.event.is_some()),
+            ("match", self.pattern.is_some()),
+            ("key", self.key.is_some()),
+            ("data", has_data),
+        ];
+        given.into_iter().find(|(_, is_given)| *is_given).map(|(key, _)| key)
+    }
+}
+
+/// A stream and, if the frame names one for it, the position to go on from.
+type Target = (StreamName, Option<Position>);
+
+impl Fields<'_> {
+    fn take_subscribe(&mut self, now_ms: u64) -> Result<Subscribe, ApiError> {
+        let targets = self.take_streams()?;
+        let own_positions = targets.iter().any(|(_, position)| position.is_some());
+        let query = self.take_parameters(now_ms)?.into_tail()?;
+        if own_positions && query.position.is_some() {
+            let problem = "\"streams\" says already where to begin in each of them";
+            return Err(invalid(format!("\"from\", \"last\", \"since\": {problem}")));
+        }
+        if let (Some(Position::One(_)), true) = (&query.position, targets.len() > 1) {
+            let problem = "this is a position in one stream; give each its own: \"streams\":{\"a\":…,\"b\":…}";
+            return Err(ApiError::parameter("from", problem));
+        }
+        let shared = query.position.unwrap_or(Position::Now);
+        let begin = |(stream, position): Target| {
+            let from = position.as_ref().unwrap_or(&shared).in_stream(&stream);
+            let from = from.ok_or_else(|| {
+                ApiError::parameter("from", format!("this cursor does not cover the stream {stream}"))
+            })?;
+            Ok((stream, from))
+        };
+        Ok(Subscribe {
+            targets: targets.into_iter().map(begin).collect::<Result<_, ApiError>>()?,
+            until: query.until,
+            filter: query.filter,
+        })
+    }
+
+    fn take_unsubscribe(&mut self) -> Result<Vec<StreamName>, ApiError> {
+        let name = |(stream, position): Target| match position {
+            None => Ok(stream),
+            Some(_) => Err(invalid("\"streams\" of an unsubscribe frame is an array of names")),
+        };
+        self.take_streams()?.into_iter().map(name).collect()
+    }
+
+    fn take_publish(&mut self, data: Data) -> Result<Request, ApiError> {
+        let stream = self.take_stream()?;
+        let data = data.ok_or_else(|| event("\"data\" is missing"))?;
+        let mut new = NewEvent::new(Event::new(data));
+        new.event.name = match self.event.take() {
+            Some(Events::Many(_)) => return Err(event("\"event\" is one name")),
+            Some(Events::One(name)) => Some(event_name(&name)?),
+            None => None,
+        };
+        new.key = self.key.take().map(|key| key.parse()).transpose()?;
+        Ok(Request::Publish(stream, new))
+    }
+
+    fn take_page(&mut self, now_ms: u64) -> Result<Request, ApiError> {
+        let stream = self.take_stream()?;
+        let mut parameters = self.take_parameters(now_ms)?;
+        if !parameters.events.is_empty() || parameters.pattern.is_some() {
+            return Err(invalid("a page frame has no filter"));
+        }
+        parameters.limit = self.limit.take();
+        parameters.reverse = self.reverse.take();
+        let query = parameters.into_page(&stream)?;
+        Ok(Request::Page(stream, query.request))
+    }
+
+    fn take_parameters(&mut self, now_ms: u64) -> Result<Parameters, ApiError> {
+        let moment = |name: &str, text: Option<String>| {
+            text.map(|text| shared::time::parse_since(&text, now_ms).map_err(|e| ApiError::parameter(name, e)))
+                .transpose()
+        };
+        Ok(Parameters {
+            from: self.from.take().map(|text| text.parse()).transpose()?,
+            last: self.last.take(),
+            since: moment("since", self.since.take())?.map(|ms| EntryId::new(ms, 0)),
+            until: moment("until", self.until.take())?.map(|ms| EntryId::new(ms, u64::MAX)),
+            events: match self.event.take() {
+                Some(Events::One(name)) => vec![name],
+                Some(Events::Many(names)) => names,
+                None => Vec::new(),
+            },
+            pattern: self.pattern.take(),
+            ..Parameters::default()
+        })
+    }
+
+    fn take_stream(&mut self) -> Result<StreamName, ApiError> {
+        let name = self.stream.take().ok_or_else(|| invalid("\"stream\" is missing"))?;
+        Ok(name.parse()?)
+    }
+
+    fn take_streams(&mut self) -> Result<Vec<Target>, ApiError> {
+        let targets: Vec<Target> = match (self.stream.take(), self.streams.take()) {
+            (Some(_), Some(_)) => return Err(invalid("\"stream\" and \"streams\" exclude each other")),
+            (Some(name), None) => vec![(name.parse()?, None)],
+            (None, Some(Streams::Names(names))) => {
+                let target = |name: String| Ok((name.parse()?, None));
+                names.into_iter().map(target).collect::<Result<_, ApiError>>()?
+            }
+            (None, Some(Streams::Positions(positions))) => {
+                let target = |(name, position): (String, serde_json::Value)| {
+                    let text = position.as_str().unwrap_or_default();
+                    Ok((name.parse()?, Some(text.parse()?)))
+                };
+                positions.into_iter().map(target).collect::<Result<_, ApiError>>()?
+            }
+            (None, None) => return Err(invalid("\"stream\" or \"streams\" is missing")),
+        };
+        if targets.is_empty() {
+            return Err(invalid("\"streams\" names no stream"));
+        }
+        let mut seen = HashSet::new();
+        match targets.iter().find(|(name, _)| !seen.insert(name)) {
+            Some((name, _)) => Err(invalid(format!("the stream {name} is named twice"))),
+            None => Ok(targets),
+        }
+    }
+}
+
+fn event_name(name: &str) -> Result<Text, ApiError> {
+    match name.len() {
+        0 => Err(event("\"event\" is empty")),
+        1..=EVENT_NAME_BYTES_MAX => Ok(Text::from(name)),
+        bytes => Err(event(format!(
+            "\"event\" has {bytes} bytes, the limit is {EVENT_NAME_BYTES_MAX}"
+        ))),
+    }
+}
+
+fn invalid(problem: impl Into<String>) -> ApiError {
+    ApiError::new(Code::InvalidFrame, problem)
+}
+
+fn event(problem: impl Into<String>) -> ApiError {
+    ApiError::new(Code::InvalidEvent, problem)
+}
