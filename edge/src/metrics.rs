@@ -177,3 +177,13 @@ pub fn rate_limited(kind: &'static str) {
 pub fn ready_checked(took: Duration) {
     histogram!("weir_ready_seconds").record(took);
 }
+
+/// A WebSocket was opened.
+pub fn websocket_opened() {
+    counter!("weir_websockets_opened_total").increment(1);
+}
+
+/// A WebSocket ended; `end` is the name of its close code, or `lost`.
+pub fn websocket_closed(end: &'static str) {
+    counter!("weir_websockets_closed_total", "end" => end).increment(1);
+}

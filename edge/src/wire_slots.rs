@@ -13,8 +13,10 @@ pub enum WireSlot {
     NdjsonLine = 1,
     /// The whole server-sent event of a tail of one stream.
     SseFrame = 2,
-    /// What the WebSocket protocol shares.
-    WebSocket = 3,
+    /// The whole `event` frame of a WebSocket that speaks JSON.
+    WsJson = 3,
+    /// The whole `event` frame of a WebSocket that speaks MessagePack.
+    WsMessagePack = 4,
 }
 
 impl WireSlot {
@@ -24,4 +26,4 @@ impl WireSlot {
     }
 }
 
-const _: () = assert!(WireSlot::WebSocket.index() < shared::WIRE_SLOTS);
+const _: () = assert!(WireSlot::WsMessagePack.index() < shared::WIRE_SLOTS);

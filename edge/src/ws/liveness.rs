@@ -91,7 +91,10 @@ impl Liveness {
         if traffic.unsent {
             return Check::Fine;
         }
-        self.pong = Some(Wait { since: now, seen: life });
+        self.pong = Some(Wait {
+            since: now,
+            seen: life,
+        });
         Check::Ping
     }
 
@@ -162,7 +165,10 @@ mod tests {
         let start = Instant::now();
         let mut liveness = Liveness::new(PATIENCE, start);
         assert_eq!(liveness.check(start + second(20), IDLE), Check::Ping);
-        let heard = Traffic { read_bytes: 1, ..IDLE };
+        let heard = Traffic {
+            read_bytes: 1,
+            ..IDLE
+        };
         assert_eq!(liveness.check(start + second(31), heard), Check::Fine);
         assert_eq!(liveness.check(start + second(40), heard), Check::Ping);
     }
@@ -172,7 +178,10 @@ mod tests {
         let start = Instant::now();
         let mut liveness = Liveness::new(PATIENCE, start);
         assert_eq!(liveness.check(start + second(20), IDLE), Check::Ping);
-        let deaf = Traffic { reading: false, ..IDLE };
+        let deaf = Traffic {
+            reading: false,
+            ..IDLE
+        };
         assert_eq!(liveness.check(start + second(100), deaf), Check::Fine);
         assert_eq!(liveness.check(start + second(109), IDLE), Check::Fine);
         assert_eq!(liveness.check(start + second(110), IDLE), Check::Silent);
@@ -188,7 +197,11 @@ mod tests {
             ..IDLE
         };
         for n in 0..100 {
-            assert_eq!(liveness.check(start + second(n * 29), unsent(n)), Check::Fine, "{n}");
+            assert_eq!(
+                liveness.check(start + second(n * 29), unsent(n)),
+                Check::Fine,
+                "{n}"
+            );
         }
         let last = start + second(99 * 29);
         assert_eq!(liveness.deadline(), (last + second(30)).min(liveness.ping_due));

@@ -1,20 +1,20 @@
 //! Frames to the client: what the server says, encoded. Decides nothing.
 //!
-//! An event is encoded once per format and shared by all sockets ([`event`]); everything else is small.
+//! An event is encoded once per format and shared by all sockets ([`event`]). Pages are in [`super::page`].
 
 use std::fmt::Display;
 
-use broker::Page;
+use broker::Delivery;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use shared::{Cursor, Entry, EntryId, StreamName, Verdict, wire};
 
+use super::fields::Ref;
 use super::format::Format;
-use super::request::Ref;
 use crate::error::ApiError;
 use crate::wire_slots::WireSlot;
 
-/// Every frame that the server sends, except `event` and `page`, which carry entries.
+/// Every frame that the server sends, except `event` and `page`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Reply<'a> {
@@ -115,20 +115,52 @@ impl<'a> From<&'a ApiError> for Problem<'a> {
     }
 }
 
-fn text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 
 impl Reply<'_> {
-    /// The frame in `format`.
+    /// The frame in `format`. It cannot fail: a reply is a map with text keys, which both formats can say.
     pub(crate) fn encode(&self, format: Format) -> Bytes {
-        // A reply is a map with text keys, which both formats can say.
         let encoded = match format {
             Format::Json => serde_json::to_vec(self).ok(),
             Format::MessagePack => rmp_serde::to_vec_named(self).ok(),
         };
         Bytes::from(encoded.unwrap_or_default())
     }
+}
+
+/// What a subscription brings, as a frame.
+pub(crate) fn delivery(format: Format, delivery: &Delivery) -> Bytes {
+    let reply = match delivery {
+        Delivery::Event(entry) => return event(format, entry),
+        Delivery::Gap { stream, lost, cursor } => Reply::Gap {
+            stream,
+            lost: *lost,
+            cursor: *cursor,
+        },
+        Delivery::Reset { stream, cursor } => Reply::Reset {
+            stream,
+            cursor: *cursor,
+        },
+        Delivery::Unverified { stream, cursor } => Reply::Unverified {
+            stream,
+            cursor: *cursor,
+        },
+        Delivery::CaughtUp { stream, cursor } => Reply::CaughtUp {
+            stream,
+            cursor: *cursor,
+        },
+        Delivery::Passed { stream, cursor } => Reply::Cursor {
+            stream,
+            cursor: *cursor,
+        },
+        Delivery::Ended { stream, cursor } => Reply::Ended {
+            stream,
+            cursor: *cursor,
+        },
+    };
+    reply.encode(format)
 }
 
 /// An entry as an `event` frame: made on first use, shared from then on.
@@ -161,90 +193,7 @@ fn message_pack_event(entry: &Entry) -> Bytes {
     Bytes::from(out)
 }
 
-/// The answer to a `page` request: the HTTP answer with `type`, `ref` and `stream` before it.
-pub(crate) fn page(format: Format, reference: Option<&Ref>, stream: &StreamName, page: &Page) -> Bytes {
-    match format {
-        Format::Json => json_page(reference, stream, page),
-        Format::MessagePack => message_pack_page(reference, stream, page),
-    }
-}
-
-/// What stands before and behind the events of a page.
-#[derive(Serialize)]
-struct PageHead<'a> {
-    r#type: &'static str,
-    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
-    reference: Option<&'a Ref>,
-    stream: &'a StreamName,
-}
-
-#[derive(Serialize)]
-struct PageTail {
-    #[serde(serialize_with = "text")]
-    cursor: Cursor,
-    #[serde(serialize_with = "text")]
-    head: Cursor,
-    tail_reached: bool,
-    verdict: Verdict,
-}
-
-impl<'a> PageHead<'a> {
-    fn new(reference: Option<&'a Ref>, stream: &'a StreamName) -> Self {
-        Self {
-            r#type: "page",
-            reference,
-            stream,
-        }
-    }
-}
-
-impl From<&Page> for PageTail {
-    fn from(page: &Page) -> Self {
-        Self {
-            cursor: page.cursor,
-            head: page.head,
-            tail_reached: page.tail_reached,
-            verdict: page.verdict,
-        }
-    }
-}
-
-fn json_page(reference: Option<&Ref>, stream: &StreamName, page: &Page) -> Bytes {
-    let head = serde_json::to_vec(&PageHead::new(reference, stream)).unwrap_or_default();
-    let tail = serde_json::to_vec(&PageTail::from(page)).unwrap_or_default();
-    let mut out = head;
-    out.pop();
-    out.extend_from_slice(b",\"events\":[");
-    for (index, entry) in page.entries.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(&wire::entry_json(entry));
-    }
-    out.extend_from_slice(b"],");
-    out.extend_from_slice(tail.get(1..).unwrap_or_default());
-    Bytes::from(out)
-}
-
-fn message_pack_page(reference: Option<&Ref>, stream: &StreamName, page: &Page) -> Bytes {
-    let head = rmp_serde::to_vec_named(&PageHead::new(reference, stream)).unwrap_or_default();
-    let tail = rmp_serde::to_vec_named(&PageTail::from(page)).unwrap_or_default();
-    // Both are fixmaps (0x80 | pairs), and so is the whole: 3 + 1 + 4 pairs at the most.
-    let pairs = |map: &[u8]| map.first().map_or(0, |byte| byte & 0x0f);
-    let mut out = vec![0x80 | (pairs(&head) + 1 + pairs(&tail))];
-    out.extend_from_slice(head.get(1..).unwrap_or_default());
-    push_message_pack(&mut out, "events");
-    // An array of 32-bit length: MessagePack allows a longer form than needed.
-    out.push(0xdd);
-    out.extend_from_slice(&u32::try_from(page.entries.len()).unwrap_or(u32::MAX).to_be_bytes());
-    for entry in &page.entries {
-        out.extend_from_slice(&wire::entry_message_pack(entry));
-    }
-    out.extend_from_slice(tail.get(1..).unwrap_or_default());
-    Bytes::from(out)
-}
-
-fn push_message_pack(out: &mut Vec<u8>, text: &str) {
+pub(super) fn push_message_pack(out: &mut Vec<u8>, text: &str) {
     // Writing into a vector has no way to fail.
     let _ = rmp_serde::encode::write(out, text);
 }

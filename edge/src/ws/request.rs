@@ -3,20 +3,19 @@
 //! The rules for where to begin are those of the HTTP interface, in `http::query`. Nothing is guessed: a key that a
 //! frame does not know is refused, because a typing error in `from` must not silently become "from now on".
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use broker::{Filter, From, NewEvent, ReadRequest};
-use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use shared::limits::{EVENT_NAME_BYTES_MAX, WS_REF_BYTES_MAX};
-use shared::wire::{payload_of_json, payload_of_value};
-use shared::{EntryId, Event, Payload, StreamName, Text};
+use shared::limits::EVENT_NAME_BYTES_MAX;
+use shared::{EntryId, Event, StreamName, Text};
 
+use super::fields::{Data, Events, Fields, Ref, Streams, parse};
 use super::format::Format;
 use crate::error::{ApiError, Code};
 use crate::http::query::{Parameters, Position};
+
+/// Bytes of an error message before it is cut.
+const MESSAGE_BYTES_MAX: usize = 400;
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -44,18 +43,6 @@ pub(crate) struct Subscribe {
     pub(crate) filter: Filter,
 }
 
-/// Names a request, chosen by the client; its answers carry it back.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
-#[serde(untagged, expecting = "\"ref\" is a text or a whole number")]
-pub(crate) enum Ref {
-    /// A whole number.
-    Unsigned(u64),
-    /// A whole number below zero.
-    Signed(i64),
-    /// A text.
-    Text(String),
-}
-
 /// A frame that cannot be carried out.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -71,124 +58,17 @@ pub(crate) fn decode(
     frame: &[u8],
     now_ms: u64,
 ) -> Result<(Option<Ref>, Request), Box<Refusal>> {
-    let parsed = match format {
-        Format::Json => parse_json(frame),
-        Format::MessagePack => parse_message_pack(frame),
+    let refusal = |reference, error| {
+        Box::new(Refusal {
+            reference,
+            error: shortened(error),
+        })
     };
-    let refusal = |reference, error| Box::new(Refusal { reference, error });
-    let (mut fields, data) = parsed.map_err(|error| refusal(lenient_ref(format, frame), error))?;
+    let (mut fields, data) = parse(format, frame).map_err(|(reference, error)| refusal(reference, error))?;
     let reference = fields.reference.take();
     match fields.into_request(data, now_ms) {
         Ok(request) => Ok((reference, request)),
         Err(error) => Err(refusal(reference, error)),
-    }
-}
-
-/// Everything that can stand in a frame, whatever its type. The data are apart, since each format has its own kind.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fields<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(rename = "ref", default)]
-    reference: Option<Ref>,
-    #[serde(default)]
-    stream: Option<String>,
-    #[serde(default)]
-    streams: Option<Streams>,
-    #[serde(default)]
-    from: Option<String>,
-    #[serde(default)]
-    last: Option<usize>,
-    #[serde(default)]
-    since: Option<String>,
-    #[serde(default)]
-    until: Option<String>,
-    #[serde(default)]
-    limit: Option<usize>,
-    #[serde(default)]
-    reverse: Option<bool>,
-    #[serde(default)]
-    event: Option<Events>,
-    #[serde(default, rename = "match")]
-    pattern: Option<String>,
-    #[serde(default)]
-    key: Option<String>,
-    #[serde(default, borrow, deserialize_with = "present")]
-    data: Option<&'a RawValue>,
-}
-
-/// `null` is data like any other; only an absent key is none.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
-/// Several streams: their names, or each with the position to go on from.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "\"streams\" is an array of names, or an object of names and positions")]
-enum Streams {
-    Names(Vec<String>),
-    Positions(serde_json::Map<String, serde_json::Value>),
-}
-
-/// One event name or several.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "\"event\" is a text or an array of texts")]
-enum Events {
-    One(String),
-    Many(Vec<String>),
-}
-
-/// The data of a publish: already in the format in which they are stored.
-type Data = Option<Payload>;
-
-fn parse_json(frame: &[u8]) -> Result<(Fields<'_>, Data), ApiError> {
-    let mut fields: Fields<'_> = serde_json::from_slice(frame).map_err(|e| {
-        let code = if e.is_data() { Code::InvalidFrame } else { Code::InvalidJson };
-        ApiError::new(code, e.to_string())
-    })?;
-    let payload = |raw: &RawValue| {
-        payload_of_json(Bytes::copy_from_slice(raw.get().as_bytes()))
-            .map_err(|e| ApiError::new(Code::InvalidJson, e.to_string()))
-    };
-    let data = fields.data.take().map(payload).transpose()?;
-    Ok((fields, data))
-}
-
-fn parse_message_pack(frame: &[u8]) -> Result<(Fields<'static>, Data), ApiError> {
-    let invalid = |problem: String| ApiError::new(Code::InvalidFrame, problem);
-    let Some(rmpv::Value::Map(mut pairs)) = shared::wire::decode_value(frame) else {
-        return Err(invalid("not one MessagePack map".to_owned()));
-    };
-    let data = pairs
-        .iter()
-        .position(|(key, _)| key.as_str() == Some("data"))
-        .map(|at| payload_of_value(&pairs.swap_remove(at).1));
-    let fields = rmpv::ext::from_value(rmpv::Value::Map(pairs)).map_err(|e| invalid(e.to_string()))?;
-    Ok((fields, data))
-}
-
-/// The `ref` of a frame that is otherwise wrong, so that its error can be told apart from others.
-fn lenient_ref(format: Format, frame: &[u8]) -> Option<Ref> {
-    #[derive(Deserialize)]
-    struct Head {
-        #[serde(rename = "ref")]
-        reference: Ref,
-    }
-    let reference = match format {
-        Format::Json => serde_json::from_slice::<Head>(frame).ok()?.reference,
-        Format::MessagePack => {
-            let value = shared::wire::decode_value(frame)?;
-            let pair = value.as_map()?.iter().find(|(key, _)| key.as_str() == Some("ref"))?;
-            rmpv::ext::from_value(pair.1.clone()).ok()?
-        }
-    };
-    reference.fits().then_some(reference)
-}
-
-impl Ref {
-    fn fits(&self) -> bool {
-        !matches!(self, Self::Text(text) if text.len() > WS_REF_BYTES_MAX)
     }
 }
 
@@ -206,28 +86,10 @@ impl Fields<'_> {
             ))),
         }?;
         // Whatever was not taken does not belong into a frame of this type.
-        match self.left(data.is_some()) {
+        match self.left().or(data.map(|_| "data")) {
             Some(key) => Err(invalid(format!("\"{key}\" does not belong into a {kind} frame"))),
             None => Ok(request),
         }
-    }
-
-    fn left(&self, has_data: bool) -> Option<&'static str> {
-        let given = [
-            ("stream", self.stream.is_some()),
-            ("streams", self.streams.is_some()),
-            ("from", self.from.is_some()),
-            ("last", self.last.is_some()),
-            ("since", self.since.is_some()),
-            ("until", self.until.is_some()),
-            ("limit", self.limit.is_some()),
-            ("reverse", self.reverse.is_some()),
-            ("event", self.event.is_some()),
-            ("match", self.pattern.is_some()),
-            ("key", self.key.is_some()),
-            ("data", has_data),
-        ];
-        given.into_iter().find(|(_, is_given)| *is_given).map(|(key, _)| key)
     }
 }
 
@@ -244,7 +106,8 @@ impl Fields<'_> {
             return Err(invalid(format!("\"from\", \"last\", \"since\": {problem}")));
         }
         if let (Some(Position::One(_)), true) = (&query.position, targets.len() > 1) {
-            let problem = "this is a position in one stream; give each its own: \"streams\":{\"a\":…,\"b\":…}";
+            let problem =
+                "this is a position in one stream; give each its own: \"streams\":{\"a\":…,\"b\":…}";
             return Err(ApiError::parameter("from", problem));
         }
         let shared = query.position.unwrap_or(Position::Now);
@@ -265,7 +128,9 @@ impl Fields<'_> {
     fn take_unsubscribe(&mut self) -> Result<Vec<StreamName>, ApiError> {
         let name = |(stream, position): Target| match position {
             None => Ok(stream),
-            Some(_) => Err(invalid("\"streams\" of an unsubscribe frame is an array of names")),
+            Some(_) => Err(invalid(
+                "\"streams\" of an unsubscribe frame is an array of names",
+            )),
         };
         self.take_streams()?.into_iter().map(name).collect()
     }
@@ -297,8 +162,10 @@ impl Fields<'_> {
 
     fn take_parameters(&mut self, now_ms: u64) -> Result<Parameters, ApiError> {
         let moment = |name: &str, text: Option<String>| {
-            text.map(|text| shared::time::parse_since(&text, now_ms).map_err(|e| ApiError::parameter(name, e)))
-                .transpose()
+            text.map(|text| {
+                shared::time::parse_since(&text, now_ms).map_err(|e| ApiError::parameter(name, e))
+            })
+            .transpose()
         };
         Ok(Parameters {
             from: self.from.take().map(|text| text.parse()).transpose()?,
@@ -316,7 +183,10 @@ impl Fields<'_> {
     }
 
     fn take_stream(&mut self) -> Result<StreamName, ApiError> {
-        let name = self.stream.take().ok_or_else(|| invalid("\"stream\" is missing"))?;
+        let name = self
+            .stream
+            .take()
+            .ok_or_else(|| invalid("\"stream\" is missing"))?;
         Ok(name.parse()?)
     }
 
@@ -333,7 +203,10 @@ impl Fields<'_> {
                     let text = position.as_str().unwrap_or_default();
                     Ok((name.parse()?, Some(text.parse()?)))
                 };
-                positions.into_iter().map(target).collect::<Result<_, ApiError>>()?
+                positions
+                    .into_iter()
+                    .map(target)
+                    .collect::<Result<_, ApiError>>()?
             }
             (None, None) => return Err(invalid("\"stream\" or \"streams\" is missing")),
         };
@@ -346,6 +219,16 @@ impl Fields<'_> {
             None => Ok(targets),
         }
     }
+}
+
+/// An error may quote what it is about, and that may be long.
+fn shortened(error: ApiError) -> ApiError {
+    let message = error.message();
+    if message.len() <= MESSAGE_BYTES_MAX {
+        return error;
+    }
+    let cut = message.floor_char_boundary(MESSAGE_BYTES_MAX);
+    ApiError::new(error.code(), format!("{}…", &message[..cut]))
 }
 
 fn event_name(name: &str) -> Result<Text, ApiError> {

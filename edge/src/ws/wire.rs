@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use shared::limits::WS_WRITE_BUFFER_BYTES;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -17,6 +17,7 @@ const COPY_BYTES_MAX: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Wire<T> {
     io: T,
+    read_ahead: Bytes,
     buffer: BytesMut,
     read_bytes: u64,
     blocked: bool,
@@ -24,15 +25,21 @@ pub(crate) struct Wire<T> {
 }
 
 impl<T> Wire<T> {
-    /// A stream from which nothing has been read.
-    pub(crate) fn new(io: T) -> Self {
+    /// A stream from which `read_ahead` has been read already.
+    pub(crate) fn new(io: T, read_ahead: Bytes) -> Self {
         Self {
             io,
+            read_ahead,
             buffer: BytesMut::new(),
             read_bytes: 0,
             blocked: false,
             writes_resumed: 0,
         }
+    }
+
+    /// The stream itself.
+    pub(crate) fn get_ref(&self) -> &T {
+        &self.io
     }
 
     /// Bytes read so far.
@@ -77,6 +84,15 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.read_ahead.is_empty() {
+            let count = self.read_ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.read_ahead.split_to(count));
+            if self.read_ahead.is_empty() {
+                self.read_ahead = Bytes::new();
+            }
+            self.read_bytes += count as u64;
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
         self.read_bytes += (buffer.filled().len() - before) as u64;
@@ -138,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn small_writes_wait_for_the_flush_and_leave_no_buffer_behind() {
         let (near, mut far) = duplex(1024);
-        let mut wire = Wire::new(near);
+        let mut wire = Wire::new(near, Bytes::new());
         wire.write_all(b"ab").await.unwrap();
         wire.write_all(b"cd").await.unwrap();
         let mut read = [0; 4];
@@ -157,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn large_and_small_writes_keep_their_order_and_a_peer_that_makes_room_is_noticed() {
         let (near, mut far) = duplex(700);
-        let mut wire = Wire::new(near);
+        let mut wire = Wire::new(near, Bytes::new());
         let parts: Vec<Vec<u8>> = [3, COPY_BYTES_MAX + 5, 1, WS_WRITE_BUFFER_BYTES, 40_000, 2]
             .iter()
             .zip(b'a'..)
@@ -179,12 +195,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_read_are_counted() {
+    async fn what_was_read_ahead_comes_first_and_all_of_it_is_counted() {
         let (near, mut far) = duplex(16);
-        let mut wire = Wire::new(near);
-        far.write_all(b"12345").await.unwrap();
+        let mut wire = Wire::new(near, Bytes::from_static(b"123"));
+        far.write_all(b"45").await.unwrap();
         let mut read = [0; 5];
         wire.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"12345");
         assert_eq!(wire.read_bytes(), 5);
     }
 }

@@ -1,0 +1,344 @@
+//! One socket's task: moves messages between the socket, the session and the log. What to do is decided by the
+//! session; here it is done, and nothing else.
+//!
+//! Everything it holds is bounded: deliveries are fetched only when the last ones are written, publishes and pages
+//! under way are counted by the session, and while they are at their bound the socket is not read.
+
+use std::future::poll_fn;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use broker::{AppendError, Appended, Delivery, Log, Page, ReadError, Receipt};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use governor::clock::Clock as _;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use shared::limits::{
+    WS_CLOSE_TIMEOUT, WS_ENVELOPE_BYTES_MAX, WS_PAGES_IN_FLIGHT_MAX, WS_PUBLISH_BYTES_IN_FLIGHT_MAX,
+    WS_REFUSED_FRAMES_MAX, WS_REPLY_BYTES_QUEUED_MAX,
+};
+use shared::time;
+use shared::trace::TraceParent;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tokio_websockets::Message;
+use tracing::debug;
+
+use super::appends::{self, Ack, Submit};
+use super::close::CloseCode;
+use super::format::Format;
+use super::liveness::{Check, Liveness, Patience};
+use super::reader::{Reader, ReaderEvent};
+use super::session::{Output, Publishing, Reading, Session, SessionLimits};
+use super::socket::{Socket, SocketEvent};
+use crate::app::AppState;
+use crate::config::Config;
+use crate::metrics;
+
+/// One socket and everything it has under way.
+pub(crate) struct Connection {
+    socket: Socket,
+    format: Format,
+    session: Session,
+    outputs: Vec<Output>,
+    log: Arc<dyn Log>,
+    reader: Reader,
+    deliveries: Vec<Delivery>,
+    submitting: Option<Submit>,
+    acks: FuturesUnordered<Ack>,
+    pages: FuturesUnordered<BoxFuture<'static, (Reading, Result<Page, ReadError>)>>,
+    liveness: Liveness,
+    limiter: DefaultDirectRateLimiter,
+    read_after: Option<Instant>,
+    drain: CancellationToken,
+    draining: bool,
+    delivery_bytes_max: usize,
+    close_timeout: Duration,
+}
+
+/// What wakes a connection.
+enum Event {
+    Socket(SocketEvent),
+    Reader(ReaderEvent),
+    Submitted(Publishing, Result<Receipt, AppendError>),
+    Acknowledged(Publishing, Result<Appended, AppendError>),
+    Page(Reading, Result<Page, ReadError>),
+    Drain,
+    Timer,
+}
+
+/// How a connection ended: with a close, or without (`None`) because the peer was gone.
+pub(crate) type End = Option<CloseCode>;
+
+impl Connection {
+    /// A connection on which the handshake is done. `read_ahead` was read behind it.
+    pub(crate) fn new(
+        stream: TcpStream,
+        read_ahead: Bytes,
+        format: Format,
+        trace: TraceParent,
+        state: &AppState,
+    ) -> Self {
+        let config = &state.config;
+        let message_bytes_max = config.limits.event_bytes_max + WS_ENVELOPE_BYTES_MAX;
+        let per_second = NonZeroU32::new(config.ws.frames_per_second).unwrap_or(NonZeroU32::MIN);
+        Self {
+            socket: Socket::new(stream, read_ahead, message_bytes_max),
+            format,
+            session: Session::new(format, session_limits(config), trace, fastrand::Rng::new()),
+            outputs: Vec::new(),
+            log: Arc::clone(&state.log),
+            reader: Reader::new(Arc::clone(&state.log), config.limits.subscriptions_max),
+            deliveries: Vec::new(),
+            submitting: None,
+            acks: FuturesUnordered::new(),
+            pages: FuturesUnordered::new(),
+            liveness: Liveness::new(patience(config), Instant::now()),
+            limiter: RateLimiter::direct(Quota::per_second(per_second)),
+            read_after: None,
+            drain: state.drain.clone(),
+            draining: false,
+            delivery_bytes_max: config.tail.outbox_bytes_max,
+            close_timeout: WS_CLOSE_TIMEOUT.min(config.drain_deadline / 4),
+        }
+    }
+
+    /// Serves the socket until one side ends it.
+    pub(crate) async fn run(mut self) -> End {
+        let mut subscriptions = Subscriptions::default();
+        let mut timer = Box::pin(tokio::time::sleep(Duration::ZERO));
+        loop {
+            if let Some(code) = self.carry_out() {
+                self.socket.close(code, self.close_timeout).await;
+                return Some(code);
+            }
+            subscriptions.set(self.session.subscriptions());
+            let now = Instant::now();
+            let reading = self.reads(now);
+            match self.liveness.check(now, self.socket.traffic(reading)) {
+                Check::Fine => {}
+                Check::Ping => self.socket.feed_reply(Message::ping(Bytes::new())),
+                Check::Silent => {
+                    self.session.close(CloseCode::Silent, &mut self.outputs);
+                    continue;
+                }
+                Check::Stuck => {
+                    // A close frame would wait behind everything else that is not taken.
+                    self.socket.abort();
+                    return Some(CloseCode::Stuck);
+                }
+            }
+            let deadline = self.deadline();
+            if timer.deadline().into_std() != deadline {
+                timer.as_mut().reset(deadline.into());
+            }
+            match self.wait(reading, timer.as_mut()).await {
+                Event::Socket(SocketEvent::Lost(error)) => {
+                    debug!(?error, "the connection is gone");
+                    return None;
+                }
+                event => self.handle(event),
+            }
+        }
+    }
+
+    /// Whether the socket is read now.
+    fn reads(&mut self, now: Instant) -> bool {
+        if self.read_after.is_some_and(|at| now >= at) {
+            self.read_after = None;
+        }
+        self.session.wants_read()
+            && self.submitting.is_none()
+            && self.read_after.is_none()
+            && self.socket.reply_bytes() < WS_REPLY_BYTES_QUEUED_MAX
+    }
+
+    fn deadline(&self) -> Instant {
+        let others = [self.session.deadline(), self.read_after];
+        others
+            .into_iter()
+            .flatten()
+            .fold(self.liveness.deadline(), Instant::min)
+    }
+
+    /// Waits for the next thing to happen.
+    async fn wait(&mut self, reading: bool, timer: Pin<&mut tokio::time::Sleep>) -> Event {
+        let Self {
+            socket,
+            session,
+            reader,
+            deliveries,
+            submitting,
+            acks,
+            pages,
+            drain,
+            draining,
+            delivery_bytes_max,
+            ..
+        } = self;
+        // Fetched only when the last batch is written: a peer that does not read makes its subscriptions page.
+        let deliver = session.wants_deliveries() && !socket.unsent();
+        let submitted = async {
+            match submitting {
+                Some(submit) => submit.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            event = poll_fn(|cx| socket.poll_io(cx, reading)) => Event::Socket(event),
+            event = reader.next(deliver, *delivery_bytes_max, deliveries) => Event::Reader(event),
+            (publishing, receipt) = submitted => Event::Submitted(publishing, receipt),
+            Some((publishing, outcome)) = acks.next(), if !acks.is_empty() => {
+                Event::Acknowledged(publishing, outcome)
+            }
+            Some((reading, page)) = pages.next(), if !pages.is_empty() => Event::Page(reading, page),
+            () = drain.cancelled(), if !*draining => Event::Drain,
+            () = timer => Event::Timer,
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = Instant::now();
+        match event {
+            Event::Socket(SocketEvent::Message(message)) => self.message(&message, now),
+            Event::Socket(SocketEvent::Broken(code)) => self.session.close(code, &mut self.outputs),
+            Event::Socket(SocketEvent::Flushed | SocketEvent::Lost(_)) => {}
+            Event::Reader(ReaderEvent::Delivered) => self.deliver(),
+            Event::Reader(ReaderEvent::Joined(outcome)) => self.session.joined(outcome, &mut self.outputs),
+            Event::Submitted(publishing, receipt) => {
+                self.submitting = None;
+                match receipt {
+                    Ok(receipt) => self.acks.push(Ack::new(publishing, receipt)),
+                    Err(error) => self.acknowledge(&publishing, Err(error)),
+                }
+            }
+            Event::Acknowledged(publishing, outcome) => {
+                self.acknowledge(&publishing, outcome);
+                // Those that are there already go out in the same write.
+                while let Some(Some((publishing, outcome))) = self.acks.next().now_or_never() {
+                    self.acknowledge(&publishing, outcome);
+                }
+            }
+            Event::Page(reading, page) => self.session.page_read(&reading, page, &mut self.outputs),
+            Event::Drain => {
+                self.draining = true;
+                self.session.drain(now, &mut self.outputs);
+            }
+            Event::Timer => self.session.tick(now, &mut self.outputs),
+        }
+    }
+
+    fn message(&mut self, message: &Message, now: Instant) {
+        if let Err(early) = self.limiter.check() {
+            self.read_after = Some(now + early.wait_time_from(self.limiter.clock().now()));
+        }
+        let format = if message.is_text() {
+            Format::Json
+        } else if message.is_binary() {
+            Format::MessagePack
+        } else if message.is_close() {
+            return self.session.close(CloseCode::Normal, &mut self.outputs);
+        } else {
+            return;
+        };
+        let payload = message.as_payload();
+        self.session
+            .frame(format, payload, time::now_ms(), &mut self.outputs);
+    }
+
+    fn deliver(&mut self) {
+        let (format, socket) = (self.format, &mut self.socket);
+        self.session.deliver(&self.deliveries, |frame| {
+            socket.feed_delivery(format.message(frame))
+        });
+        self.deliveries.clear();
+        self.deliveries.shrink_to(IDLE_CAPACITY);
+    }
+
+    fn acknowledge(&mut self, publishing: &Publishing, outcome: Result<Appended, AppendError>) {
+        match &outcome {
+            Ok(appended) => debug!(
+                stream = %publishing.stream, id = %appended.cursor.id, trace = %publishing.trace, "published"
+            ),
+            Err(error) => debug!(
+                stream = %publishing.stream, %error, trace = %publishing.trace, "not published"
+            ),
+        }
+        self.session.appended(publishing, outcome, &mut self.outputs);
+    }
+
+    /// Does what the session has ordered; a close ends it.
+    fn carry_out(&mut self) -> Option<CloseCode> {
+        for output in self.outputs.drain(..) {
+            match output {
+                Output::Send(frame) => self.socket.feed_reply(self.format.message(frame)),
+                Output::Submit(publishing, new) => {
+                    self.submitting = Some(appends::submit(Arc::clone(&self.log), publishing, new));
+                }
+                Output::Read(reading, request) => {
+                    let log = Arc::clone(&self.log);
+                    let read = async move {
+                        let page = log.read(&reading.stream, &request).await;
+                        (reading, page)
+                    };
+                    self.pages.push(read.boxed());
+                }
+                Output::Join(joining) => self.reader.join(joining),
+                Output::Leave(stream) => self.reader.leave(&stream),
+                Output::Close(code) => return Some(code),
+            }
+        }
+        self.outputs.shrink_to(IDLE_CAPACITY);
+        None
+    }
+}
+
+/// The name of this transport in metrics.
+const TRANSPORT: &str = "websocket";
+/// Elements that a buffer keeps room for while nothing is in it.
+const IDLE_CAPACITY: usize = 8;
+
+fn session_limits(config: &Config) -> SessionLimits {
+    SessionLimits {
+        subscriptions_max: config.limits.subscriptions_max,
+        publishes_max: config.ws.publishes_in_flight_max.max(1),
+        publish_bytes_max: WS_PUBLISH_BYTES_IN_FLIGHT_MAX,
+        pages_max: WS_PAGES_IN_FLIGHT_MAX,
+        refused_max: WS_REFUSED_FRAMES_MAX,
+        drain_max: config.drain_deadline / 2,
+    }
+}
+
+fn patience(config: &Config) -> Patience {
+    Patience {
+        ping_interval: config.ws.ping_interval,
+        pong_timeout: config.ws.pong_timeout,
+        write_timeout: config.ws.write_timeout,
+    }
+}
+
+/// Keeps the gauge of subscriptions, whichever way a connection ends.
+#[derive(Default)]
+struct Subscriptions(usize);
+
+impl Subscriptions {
+    fn set(&mut self, count: usize) {
+        for _ in self.0..count {
+            metrics::subscription_opened(TRANSPORT);
+        }
+        for _ in count..self.0 {
+            metrics::subscription_closed(TRANSPORT);
+        }
+        self.0 = count;
+    }
+}
+
+impl Drop for Subscriptions {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}

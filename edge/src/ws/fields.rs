@@ -1,0 +1,183 @@
+//! The keys of a client's frame, taken apart but not yet understood: the one place that knows both encodings.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use shared::Payload;
+use shared::limits::WS_REF_BYTES_MAX;
+use shared::wire::{decode_value, payload_of_json, payload_of_value};
+
+use super::format::Format;
+use crate::error::{ApiError, Code};
+
+/// Names a request, chosen by the client; its answers carry it back.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged, expecting = "\"ref\" is a text or a whole number")]
+pub(crate) enum Ref {
+    /// A whole number.
+    Unsigned(u64),
+    /// A whole number below zero.
+    Signed(i64),
+    /// A text.
+    Text(String),
+}
+
+/// Takes one frame apart. The error comes with the frame's `ref`, as far as it can be read.
+pub(super) fn parse(format: Format, frame: &[u8]) -> Result<(Fields<'_>, Data), (Option<Ref>, ApiError)> {
+    let parsed = match format {
+        Format::Json => parse_json(frame),
+        Format::MessagePack => parse_message_pack(frame),
+    };
+    let (fields, data) = parsed.map_err(|error| (lenient_ref(format, frame), error))?;
+    match &fields.reference {
+        Some(reference) if !reference.fits() => {
+            let problem = format!("\"ref\" has more than {WS_REF_BYTES_MAX} bytes");
+            Err((None, ApiError::new(Code::InvalidFrame, problem)))
+        }
+        _ => Ok((fields, data)),
+    }
+}
+
+/// Everything that can stand in a frame, whatever its type. The data are apart, since each format has its own kind.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fields<'a> {
+    #[serde(rename = "type", borrow)]
+    pub(super) kind: Cow<'a, str>,
+    #[serde(rename = "ref", default)]
+    pub(super) reference: Option<Ref>,
+    #[serde(default)]
+    pub(super) stream: Option<String>,
+    #[serde(default)]
+    pub(super) streams: Option<Streams>,
+    #[serde(default)]
+    pub(super) from: Option<String>,
+    #[serde(default)]
+    pub(super) last: Option<usize>,
+    #[serde(default)]
+    pub(super) since: Option<String>,
+    #[serde(default)]
+    pub(super) until: Option<String>,
+    #[serde(default)]
+    pub(super) limit: Option<usize>,
+    #[serde(default)]
+    pub(super) reverse: Option<bool>,
+    #[serde(default)]
+    pub(super) event: Option<Events>,
+    #[serde(default, rename = "match")]
+    pub(super) pattern: Option<String>,
+    #[serde(default)]
+    pub(super) key: Option<String>,
+    #[serde(default, borrow, deserialize_with = "present")]
+    data: Option<&'a RawValue>,
+}
+
+/// `null` is data like any other; only an absent key is none.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Several streams: their names, or each with the position to go on from.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "\"streams\" is an array of names, or an object of names and positions"
+)]
+pub(super) enum Streams {
+    Names(Vec<String>),
+    Positions(serde_json::Map<String, serde_json::Value>),
+}
+
+/// One event name or several.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "\"event\" is a text or an array of texts")]
+pub(super) enum Events {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// The data of a publish, already in the format in which they are stored.
+pub(super) type Data = Option<Payload>;
+
+fn parse_json(frame: &[u8]) -> Result<(Fields<'_>, Data), ApiError> {
+    let mut fields: Fields<'_> = serde_json::from_slice(frame).map_err(|e| {
+        let code = if e.is_data() {
+            Code::InvalidFrame
+        } else {
+            Code::InvalidJson
+        };
+        ApiError::new(code, e.to_string())
+    })?;
+    let payload = |raw: &RawValue| {
+        payload_of_json(Bytes::copy_from_slice(raw.get().as_bytes()))
+            .map_err(|e| ApiError::new(Code::InvalidJson, e.to_string()))
+    };
+    let data = fields.data.take().map(payload).transpose()?;
+    Ok((fields, data))
+}
+
+fn parse_message_pack(frame: &[u8]) -> Result<(Fields<'static>, Data), ApiError> {
+    let invalid = |problem: String| ApiError::new(Code::InvalidFrame, problem);
+    let Some(rmpv::Value::Map(mut pairs)) = decode_value(frame) else {
+        return Err(invalid("not one MessagePack map".to_owned()));
+    };
+    let data = pairs
+        .iter()
+        .position(|(key, _)| key.as_str() == Some("data"))
+        .map(|at| payload_of_value(&pairs.swap_remove(at).1));
+    let fields = Fields::deserialize(rmpv::Value::Map(pairs)).map_err(|e| invalid(e.to_string()))?;
+    Ok((fields, data))
+}
+
+/// The `ref` of a frame that is otherwise wrong, so that its error can be told apart from others.
+fn lenient_ref(format: Format, frame: &[u8]) -> Option<Ref> {
+    #[derive(Deserialize)]
+    struct Head {
+        #[serde(rename = "ref")]
+        reference: Ref,
+    }
+    let reference = match format {
+        Format::Json => serde_json::from_slice::<Head>(frame).ok()?.reference,
+        Format::MessagePack => {
+            let value = decode_value(frame)?;
+            let pair = value
+                .as_map()?
+                .iter()
+                .find(|(key, _)| key.as_str() == Some("ref"))?;
+            Ref::deserialize(pair.1.clone()).ok()?
+        }
+    };
+    reference.fits().then_some(reference)
+}
+
+impl Ref {
+    fn fits(&self) -> bool {
+        !matches!(self, Self::Text(text) if text.len() > WS_REF_BYTES_MAX)
+    }
+}
+
+impl Fields<'_> {
+    /// A key that is still there: after everything that belongs into a frame of its type was taken out, one that
+    /// does not.
+    pub(super) fn left(&self) -> Option<&'static str> {
+        let given = [
+            ("stream", self.stream.is_some()),
+            ("streams", self.streams.is_some()),
+            ("from", self.from.is_some()),
+            ("last", self.last.is_some()),
+            ("since", self.since.is_some()),
+            ("until", self.until.is_some()),
+            ("limit", self.limit.is_some()),
+            ("reverse", self.reverse.is_some()),
+            ("event", self.event.is_some()),
+            ("match", self.pattern.is_some()),
+            ("key", self.key.is_some()),
+        ];
+        given
+            .into_iter()
+            .find(|(_, is_given)| *is_given)
+            .map(|(key, _)| key)
+    }
+}
