@@ -18,8 +18,6 @@ pub(crate) enum CloseCode {
     Policy,
     /// A message above the size limit.
     TooBig,
-    /// A fault of the server.
-    Internal,
     /// This edge is going away. Others serve the same streams.
     ServiceRestart,
     /// The client answered no ping.
@@ -31,14 +29,13 @@ pub(crate) enum CloseCode {
 impl CloseCode {
     /// Every code.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Normal,
         Self::ProtocolError,
         Self::UnsupportedData,
         Self::InvalidData,
         Self::Policy,
         Self::TooBig,
-        Self::Internal,
         Self::ServiceRestart,
         Self::Silent,
         Self::Stuck,
@@ -53,7 +50,6 @@ impl CloseCode {
             Self::InvalidData => 1007,
             Self::Policy => 1008,
             Self::TooBig => 1009,
-            Self::Internal => 1011,
             Self::ServiceRestart => 1012,
             Self::Silent => 4000,
             Self::Stuck => 4001,
@@ -69,7 +65,6 @@ impl CloseCode {
             Self::InvalidData => "text that is not UTF-8",
             Self::Policy => "too many frames that cannot be understood",
             Self::TooBig => "message too big",
-            Self::Internal => "internal error; reconnect and resume",
             Self::ServiceRestart => "this edge is going away; reconnect and resume",
             Self::Silent => "no answer to pings; reconnect and resume",
             Self::Stuck => "frames were not taken; reconnect and resume",
@@ -78,10 +73,7 @@ impl CloseCode {
 
     /// Whether a client should connect again by itself: yes where the same client, doing the same, can succeed.
     pub(crate) const fn retry(self) -> bool {
-        matches!(
-            self,
-            Self::Internal | Self::ServiceRestart | Self::Silent | Self::Stuck
-        )
+        matches!(self, Self::ServiceRestart | Self::Silent | Self::Stuck)
     }
 
     /// A short stable name for metrics and logs.
@@ -93,7 +85,6 @@ impl CloseCode {
             Self::InvalidData => "invalid_data",
             Self::Policy => "policy",
             Self::TooBig => "too_big",
-            Self::Internal => "internal",
             Self::ServiceRestart => "service_restart",
             Self::Silent => "silent",
             Self::Stuck => "stuck",
@@ -123,6 +114,6 @@ mod tests {
             .filter(|code| code.retry())
             .map(CloseCode::code)
             .collect();
-        assert_eq!(retry, [1011, 1012, 4000, 4001]);
+        assert_eq!(retry, [1012, 4000, 4001]);
     }
 }

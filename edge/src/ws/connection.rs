@@ -31,13 +31,13 @@ use tracing::debug;
 use super::appends::{self, Ack, Submit};
 use super::close::CloseCode;
 use super::format::Format;
+use super::gauges::Gauges;
 use super::liveness::{Check, Liveness, Patience};
 use super::reader::{Reader, ReaderEvent};
 use super::session::{Output, Publishing, Reading, Session, SessionLimits};
 use super::socket::{Socket, SocketEvent};
 use crate::app::AppState;
 use crate::config::Config;
-use crate::metrics;
 
 /// One socket and everything it has under way.
 pub(crate) struct Connection {
@@ -54,6 +54,7 @@ pub(crate) struct Connection {
     liveness: Liveness,
     limiter: DefaultDirectRateLimiter,
     read_after: Option<Instant>,
+    gauges: Gauges,
     drain: CancellationToken,
     draining: bool,
     delivery_bytes_max: usize,
@@ -100,6 +101,7 @@ impl Connection {
             liveness: Liveness::new(patience(config), Instant::now()),
             limiter: RateLimiter::direct(Quota::per_second(per_second)),
             read_after: None,
+            gauges: Gauges::default(),
             drain: state.drain.clone(),
             draining: false,
             delivery_bytes_max: config.tail.outbox_bytes_max,
@@ -109,14 +111,13 @@ impl Connection {
 
     /// Serves the socket until one side ends it.
     pub(crate) async fn run(mut self) -> End {
-        let mut subscriptions = Subscriptions::default();
         let mut timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         loop {
             if let Some(code) = self.carry_out() {
                 self.socket.close(code, self.close_timeout).await;
                 return Some(code);
             }
-            subscriptions.set(self.session.subscriptions());
+            self.gauges.subscriptions(self.session.subscriptions());
             let now = Instant::now();
             let reading = self.reads(now);
             match self.liveness.check(now, self.socket.traffic(reading)) {
@@ -255,6 +256,7 @@ impl Connection {
         self.session.deliver(&self.deliveries, |frame| {
             socket.feed_delivery(format.message(frame))
         });
+        self.gauges.delivered(&self.deliveries);
         self.deliveries.clear();
         self.deliveries.shrink_to(IDLE_CAPACITY);
     }
@@ -297,8 +299,6 @@ impl Connection {
     }
 }
 
-/// The name of this transport in metrics.
-const TRANSPORT: &str = "websocket";
 /// Elements that a buffer keeps room for while nothing is in it.
 const IDLE_CAPACITY: usize = 8;
 
@@ -318,27 +318,5 @@ fn patience(config: &Config) -> Patience {
         ping_interval: config.ws.ping_interval,
         pong_timeout: config.ws.pong_timeout,
         write_timeout: config.ws.write_timeout,
-    }
-}
-
-/// Keeps the gauge of subscriptions, whichever way a connection ends.
-#[derive(Default)]
-struct Subscriptions(usize);
-
-impl Subscriptions {
-    fn set(&mut self, count: usize) {
-        for _ in self.0..count {
-            metrics::subscription_opened(TRANSPORT);
-        }
-        for _ in count..self.0 {
-            metrics::subscription_closed(TRANSPORT);
-        }
-        self.0 = count;
-    }
-}
-
-impl Drop for Subscriptions {
-    fn drop(&mut self) {
-        self.set(0);
     }
 }

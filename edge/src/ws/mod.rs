@@ -14,6 +14,7 @@ mod close;
 mod connection;
 mod fields;
 mod format;
+mod gauges;
 mod handshake;
 mod liveness;
 mod page;
@@ -38,6 +39,7 @@ use crate::metrics;
 use crate::server::{Peer, ServerIo};
 use crate::trace::RequestTrace;
 
+use close::CloseCode;
 use connection::Connection;
 use format::Format;
 use handshake::Agreement;
@@ -133,9 +135,14 @@ async fn serve(upgrade: OnUpgrade, format: Format, peer: Option<Peer>, trace: Re
         debug!(?format, "open");
         let connection = Connection::new(stream, parts.read_buf, format, trace.own, &state);
         metrics::websocket_opened();
-        let end = connection.run().await.map_or("lost", close::CloseCode::name);
-        metrics::websocket_closed(end);
-        debug!(end, "closed");
+        let end = connection.run().await;
+        let name = end.map_or("lost", CloseCode::name);
+        metrics::websocket_closed(name);
+        debug!(
+            end = name,
+            comes_back = end.is_none_or(CloseCode::retry),
+            "closed"
+        );
     }
     .instrument(span)
     .await;

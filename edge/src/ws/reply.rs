@@ -197,3 +197,7 @@ pub(super) fn push_message_pack(out: &mut Vec<u8>, text: &str) {
     // Writing into a vector has no way to fail.
     let _ = rmp_serde::encode::write(out, text);
 }
+
+#[cfg(test)]
+#[path = "reply_tests.rs"]
+mod tests;

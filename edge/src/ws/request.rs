@@ -248,3 +248,7 @@ fn invalid(problem: impl Into<String>) -> ApiError {
 fn event(problem: impl Into<String>) -> ApiError {
     ApiError::new(Code::InvalidEvent, problem)
 }
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

@@ -1,0 +1,386 @@
+//! Frames that are understood, and frames that are refused, each with the code and the word that helps.
+
+use broker::{Direction, From};
+use serde_json::json;
+use shared::limits::{NAME_BYTES_MAX, WS_REF_BYTES_MAX};
+use shared::{Cursor, EntryId, Payload};
+
+use super::*;
+
+/// A minute after the epoch.
+const NOW_MS: u64 = 60_000;
+
+fn decode_json(frame: &serde_json::Value) -> Result<(Option<Ref>, Request), Box<Refusal>> {
+    let from_json = decode(Format::Json, frame.to_string().as_bytes(), NOW_MS);
+    let packed = rmp_serde::to_vec_named(frame).unwrap();
+    let from_message_pack = decode(Format::MessagePack, &packed, NOW_MS);
+    // Both encodings say the same.
+    match (&from_json, &from_message_pack) {
+        (Ok(one), Ok(other)) => assert_eq!(format!("{one:?}"), format!("{other:?}")),
+        (Err(one), Err(other)) => {
+            assert_eq!(
+                (&one.reference, one.error.code()),
+                (&other.reference, other.error.code())
+            );
+        }
+        _ => panic!("{from_json:?} but {from_message_pack:?}"),
+    }
+    from_json
+}
+
+fn targets(frame: &serde_json::Value) -> Vec<(String, From)> {
+    match decode_json(frame) {
+        Ok((_, Request::Subscribe(subscribe))) => subscribe
+            .targets
+            .into_iter()
+            .map(|(stream, from)| (stream.to_string(), from))
+            .collect(),
+        other => panic!("{frame}: {other:?}"),
+    }
+}
+
+#[test]
+fn where_a_subscription_begins() {
+    let id = EntryId::new(5, 0);
+    for (changes, from) in [
+        (json!({}), From::Now),
+        (json!({"from": "now"}), From::Now),
+        (json!({"from": "start"}), From::Start),
+        (json!({"from": "5-0.3"}), From::Cursor(Cursor::new(id, 3))),
+        (json!({"from": "5-0"}), From::Cursor(Cursor::bare(id))),
+        (
+            json!({"from": "other~1-0.1,s~5-0.3"}),
+            From::Cursor(Cursor::new(id, 3)),
+        ),
+        (json!({"last": 7}), From::Last(7)),
+        (json!({"since": "10s"}), From::Since(EntryId::new(50_000, 0))),
+        (
+            json!({"since": "1970-01-01T00:00:02Z"}),
+            From::Since(EntryId::new(2_000, 0)),
+        ),
+        (
+            json!({"from": null, "until": "1s", "event": "x", "match": "y"}),
+            From::Now,
+        ),
+    ] {
+        let mut frame = json!({"type": "subscribe", "stream": "s"});
+        frame
+            .as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
+        assert_eq!(targets(&frame), [("s".to_owned(), from)], "{frame}");
+    }
+}
+
+#[test]
+fn several_streams_begin_together_or_each_on_its_own() {
+    let both = |from| vec![("a".to_owned(), from), ("b".to_owned(), from)];
+    let frame = |streams| json!({"type": "subscribe", "streams": streams});
+    assert_eq!(targets(&frame(json!(["a", "b"]))), both(From::Now));
+    let mut since = frame(json!(["a", "b"]));
+    since["last"] = json!(2);
+    assert_eq!(targets(&since), both(From::Last(2)));
+    let mut cursor = frame(json!(["a", "b"]));
+    cursor["from"] = json!("a~5-0.1,b~6-0.2");
+    let own = [
+        ("a".to_owned(), From::Cursor(Cursor::new(EntryId::new(5, 0), 1))),
+        ("b".to_owned(), From::Cursor(Cursor::new(EntryId::new(6, 0), 2))),
+    ];
+    assert_eq!(targets(&cursor), own);
+    assert_eq!(targets(&frame(json!({"a": "5-0.1", "b": "6-0.2"}))), own);
+}
+
+#[test]
+fn data_keep_their_kind() {
+    let publish = |data: rmpv::Value| {
+        let map = [("type", "publish".into()), ("stream", "s".into()), ("data", data)];
+        let pairs = map
+            .into_iter()
+            .map(|(key, value)| (rmpv::Value::from(key), value));
+        let mut frame = Vec::new();
+        rmpv::encode::write_value(&mut frame, &rmpv::Value::Map(pairs.collect())).unwrap();
+        match decode(Format::MessagePack, &frame, NOW_MS) {
+            Ok((None, Request::Publish(_, new))) => new.event.data,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(publish(rmpv::Value::Nil), Payload::Json("null".into()));
+    assert_eq!(publish("x".into()), Payload::Json("\"x\"".into()));
+    assert_eq!(
+        publish(rmpv::Value::Binary(vec![1, 255])),
+        Payload::Bytes(vec![1, 255].into())
+    );
+    let mixed = rmpv::Value::Array(vec![1.into(), rmpv::Value::Binary(vec![7])]);
+    assert_eq!(
+        publish(mixed),
+        Payload::MessagePack(vec![0x92, 1, 0xc4, 1, 7].into())
+    );
+
+    // JSON data are kept as they were written.
+    let raw = br#"{"type":"publish","stream":"s","data":{"b": 1.50,"a":null}}"#;
+    match decode(Format::Json, raw, NOW_MS) {
+        Ok((None, Request::Publish(_, new))) => {
+            assert_eq!(new.event.data, Payload::Json(r#"{"b": 1.50,"a":null}"#.into()));
+        }
+        other => panic!("{other:?}"),
+    }
+    let null = br#"{"type":"publish","stream":"s","data":null}"#;
+    assert!(matches!(
+        decode(Format::Json, null, NOW_MS),
+        Ok((None, Request::Publish(..)))
+    ));
+}
+
+#[test]
+fn pages_forward_and_backward() {
+    let direction = |frame| match decode_json(&frame) {
+        Ok((_, Request::Page(_, request))) => (request.direction, request.limit),
+        other => panic!("{other:?}"),
+    };
+    let page = |changes: serde_json::Value| {
+        let mut frame = json!({"type": "page", "stream": "s"});
+        frame
+            .as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
+        direction(frame)
+    };
+    assert_eq!(page(json!({})), (Direction::Forward(From::Start), 100));
+    assert_eq!(page(json!({"last": 3})), (Direction::Forward(From::Last(3)), 3));
+    let cursor = Cursor::new(EntryId::new(5, 0), 1);
+    assert_eq!(
+        page(json!({"from": "5-0.1", "limit": 2})),
+        (Direction::Forward(From::Cursor(cursor)), 2)
+    );
+    let backward = Direction::Backward {
+        before: Some(cursor),
+        since: None,
+    };
+    assert_eq!(
+        page(json!({"from": "5-0.1", "reverse": true, "limit": 2})),
+        (backward, 2)
+    );
+}
+
+#[test]
+fn refs_come_back_as_they_are() {
+    for reference in [json!(0), json!(-3), json!("x"), json!(u64::MAX), json!("")] {
+        let (back, _) = decode_json(&json!({"type": "ping", "ref": reference})).unwrap();
+        assert_eq!(serde_json::to_value(back).unwrap(), reference);
+        // Also from a frame that is refused, as far as it can be read.
+        for refused in [
+            json!({"type": "publish", "ref": reference}),
+            json!({"type": "nothing", "ref": reference}),
+            json!({"type": 7, "ref": reference}),
+            json!({"ref": reference, "sream": "x"}),
+        ] {
+            let refusal = decode_json(&refused).unwrap_err();
+            assert_eq!(
+                serde_json::to_value(refusal.reference).unwrap(),
+                reference,
+                "{refused}"
+            );
+        }
+    }
+    assert_eq!(decode_json(&json!({"type": "ping"})).unwrap().0, None);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let long_name = "x".repeat(NAME_BYTES_MAX + 1);
+    let long_ref = "x".repeat(WS_REF_BYTES_MAX + 1);
+    let cases = [
+        (json!([]), Code::InvalidFrame, ""),
+        (json!({}), Code::InvalidFrame, "type"),
+        (json!({"type": "x"}), Code::InvalidFrame, "known are"),
+        (
+            json!({"type": "ping", "stream": "s"}),
+            Code::InvalidFrame,
+            "stream",
+        ),
+        (json!({"type": "ping", "ref": 1.5}), Code::InvalidFrame, ""),
+        (
+            json!({"type": "ping", "ref": long_ref}),
+            Code::InvalidFrame,
+            "ref",
+        ),
+        (json!({"type": "subscribe"}), Code::InvalidFrame, "stream"),
+        (
+            json!({"type": "subscribe", "stream": "s", "form": "x"}),
+            Code::InvalidFrame,
+            "form",
+        ),
+        (
+            json!({"type": "subscribe", "stream": "s", "limit": 1}),
+            Code::InvalidFrame,
+            "limit",
+        ),
+        (
+            json!({"type": "subscribe", "stream": "s", "data": null}),
+            Code::InvalidFrame,
+            "data",
+        ),
+        (
+            json!({"type": "subscribe", "stream": "s", "streams": ["t"]}),
+            Code::InvalidFrame,
+            "exclude",
+        ),
+        (
+            json!({"type": "subscribe", "streams": []}),
+            Code::InvalidFrame,
+            "no stream",
+        ),
+        (
+            json!({"type": "subscribe", "streams": ["a", "a"]}),
+            Code::InvalidFrame,
+            "twice",
+        ),
+        (
+            json!({"type": "subscribe", "stream": long_name}),
+            Code::InvalidStream,
+            "200",
+        ),
+        (
+            json!({"type": "subscribe", "stream": "a b"}),
+            Code::InvalidStream,
+            "' '",
+        ),
+        (
+            json!({"type": "subscribe", "streams": ["a", "b"], "from": "5-0.1"}),
+            Code::InvalidParameter,
+            "from",
+        ),
+        (
+            json!({"type": "subscribe", "streams": ["a", "b"], "from": "a~5-0.1"}),
+            Code::InvalidParameter,
+            "cover",
+        ),
+        (
+            json!({"type": "subscribe", "streams": {"a": "5-0.1"}, "last": 1}),
+            Code::InvalidFrame,
+            "already",
+        ),
+        (
+            json!({"type": "subscribe", "streams": {"a": 5}}),
+            Code::InvalidParameter,
+            "from",
+        ),
+        (
+            json!({"type": "subscribe", "stream": "s", "from": "x"}),
+            Code::InvalidParameter,
+            "from",
+        ),
+        (
+            json!({"type": "subscribe", "stream": "s", "from": "now", "last": 1}),
+            Code::InvalidParameter,
+            "last",
+        ),
+        (
+            json!({"type": "subscribe", "stream": "s", "last": -1}),
+            Code::InvalidFrame,
+            "",
+        ),
+        (
+            json!({"type": "subscribe", "stream": "s", "since": "soon"}),
+            Code::InvalidParameter,
+            "since",
+        ),
+        (
+            json!({"type": "subscribe", "stream": "s", "match": "("}),
+            Code::InvalidParameter,
+            "match",
+        ),
+        (
+            json!({"type": "subscribe", "stream": "s", "event": 1}),
+            Code::InvalidFrame,
+            "event",
+        ),
+        (
+            json!({"type": "unsubscribe", "streams": {"a": "now"}}),
+            Code::InvalidFrame,
+            "names",
+        ),
+        (
+            json!({"type": "publish", "stream": "s"}),
+            Code::InvalidEvent,
+            "data",
+        ),
+        (
+            json!({"type": "publish", "data": 1}),
+            Code::InvalidFrame,
+            "stream",
+        ),
+        (
+            json!({"type": "publish", "stream": "s", "data": 1, "event": ""}),
+            Code::InvalidEvent,
+            "event",
+        ),
+        (
+            json!({"type": "publish", "stream": "s", "data": 1, "event": ["a"]}),
+            Code::InvalidEvent,
+            "event",
+        ),
+        (
+            json!({"type": "publish", "stream": "s", "data": 1, "key": ""}),
+            Code::InvalidKey,
+            "key",
+        ),
+        (
+            json!({"type": "page", "stream": "s", "match": "x"}),
+            Code::InvalidFrame,
+            "filter",
+        ),
+        (
+            json!({"type": "page", "stream": "s", "limit": 0}),
+            Code::InvalidParameter,
+            "limit",
+        ),
+        (
+            json!({"type": "page", "stream": "s", "last": 2, "reverse": true}),
+            Code::InvalidParameter,
+            "last",
+        ),
+    ];
+    for (frame, code, word) in cases {
+        let refusal = decode_json(&frame).unwrap_err();
+        assert_eq!(refusal.error.code(), code, "{frame}: {}", refusal.error);
+        assert!(
+            refusal.error.message().contains(word),
+            "{frame}: {}",
+            refusal.error
+        );
+    }
+    for broken in [
+        "",
+        "{",
+        "{\"type\":\"ping\"} x",
+        "{\"type\":\"ping\",\"type\":\"ping\"}",
+        "nul",
+    ] {
+        let refusal = decode(Format::Json, broken.as_bytes(), NOW_MS).unwrap_err();
+        assert!(
+            matches!(refusal.error.code(), Code::InvalidJson | Code::InvalidFrame),
+            "{broken}"
+        );
+    }
+}
+
+#[test]
+fn an_error_does_not_echo_a_whole_frame() {
+    let key = "y".repeat(100_000);
+    let refusal = decode_json(&json!({"type": "ping", key: 1})).unwrap_err();
+    assert!(refusal.error.message().len() < 2 * MESSAGE_BYTES_MAX);
+}
+
+#[test]
+fn nesting_without_end_is_refused() {
+    let depth = 200_000;
+    let json = [
+        b"{\"type\":\"publish\",\"stream\":\"s\",\"event\":".to_vec(),
+        vec![b'['; depth],
+    ]
+    .concat();
+    assert!(decode(Format::Json, &json, NOW_MS).is_err());
+    let packed = [b"\x81\xa4data".to_vec(), vec![0x91; depth]].concat();
+    assert!(decode(Format::MessagePack, &packed, NOW_MS).is_err());
+}
