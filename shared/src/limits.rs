@@ -183,7 +183,8 @@ pub const WS_PUBLISH_BYTES_IN_FLIGHT_MAX: usize = 4 * 1024 * 1024;
 /// Pages that one WebSocket reads at the same time; beyond that it is not read.
 pub const WS_PAGES_IN_FLIGHT_MAX: usize = 4;
 /// Bytes of the events of one page on a WebSocket; a page that holds more is shortened. One event may be above it.
-pub const WS_PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// A page is one message, and clients commonly accept 1 MiB.
+pub const WS_PAGE_BYTES_MAX: usize = 512 * 1024;
 /// Default for the frames per second that are read from one WebSocket; a faster client is slowed down.
 pub const WS_FRAMES_PER_SECOND: u32 = 10_000;
 /// Frames in a row that cannot be understood before a WebSocket is closed.

@@ -9,13 +9,24 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::session::Publishing;
+use crate::rate::{Client, RateLimits};
 
 /// An event that waits for its place in the log's queue.
 pub(crate) type Submit = BoxFuture<'static, (Publishing, Result<Receipt, AppendError>)>;
 
-/// Hands an event to the log.
-pub(crate) fn submit(log: Arc<dyn Log>, publishing: Publishing, new: NewEvent) -> Submit {
+/// Hands an event to the log, as soon as the publisher may publish again.
+pub(crate) fn submit(
+    log: Arc<dyn Log>,
+    publisher: Option<(Arc<RateLimits>, Client)>,
+    publishing: Publishing,
+    new: NewEvent,
+) -> Submit {
     async move {
+        if let Some((limits, client)) = publisher {
+            while let Err(pause) = limits.publish_or_wait(client) {
+                tokio::time::sleep(pause).await;
+            }
+        }
         let receipt = log.submit(&publishing.stream, vec![new]).await;
         (publishing, receipt)
     }

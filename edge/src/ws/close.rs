@@ -94,6 +94,8 @@ impl CloseCode {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::CloseCode;
 
     #[test]

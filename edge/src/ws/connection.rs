@@ -17,12 +17,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use governor::clock::Clock as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use shared::limits::{
-    WS_CLOSE_TIMEOUT, WS_ENVELOPE_BYTES_MAX, WS_PAGES_IN_FLIGHT_MAX, WS_PUBLISH_BYTES_IN_FLIGHT_MAX,
-    WS_REFUSED_FRAMES_MAX, WS_REPLY_BYTES_QUEUED_MAX,
-};
+use shared::limits::{WS_CLOSE_TIMEOUT, WS_ENVELOPE_BYTES_MAX, WS_REPLY_BYTES_QUEUED_MAX};
 use shared::time;
-use shared::trace::TraceParent;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_websockets::Message;
@@ -31,13 +27,17 @@ use tracing::debug;
 use super::appends::{self, Ack, Submit};
 use super::close::CloseCode;
 use super::format::Format;
-use super::gauges::Gauges;
-use super::liveness::{Check, Liveness, Patience};
+use super::gauges::{Gauges, TRANSPORT};
+use super::liveness::{Check, Liveness};
 use super::reader::{Reader, ReaderEvent};
-use super::session::{Output, Publishing, Reading, Session, SessionLimits};
+use super::session::{Output, Publishing, Reading, Session};
+use super::settings::{Patience, SessionLimits};
 use super::socket::{Socket, SocketEvent};
 use crate::app::AppState;
-use crate::config::Config;
+use crate::error::ApiError;
+use crate::metrics;
+use crate::rate::{Client, RateLimits};
+use crate::trace::RequestTrace;
 
 /// One socket and everything it has under way.
 pub(crate) struct Connection {
@@ -46,6 +46,8 @@ pub(crate) struct Connection {
     session: Session,
     outputs: Vec<Output>,
     log: Arc<dyn Log>,
+    /// Who publishes, where the rate of publishes is limited.
+    publisher: Option<(Arc<RateLimits>, Client)>,
     reader: Reader,
     deliveries: Vec<Delivery>,
     submitting: Option<Submit>,
@@ -81,7 +83,8 @@ impl Connection {
         stream: TcpStream,
         read_ahead: Bytes,
         format: Format,
-        trace: TraceParent,
+        trace: RequestTrace,
+        client: Option<Client>,
         state: &AppState,
     ) -> Self {
         let config = &state.config;
@@ -90,22 +93,25 @@ impl Connection {
         Self {
             socket: Socket::new(stream, read_ahead, message_bytes_max),
             format,
-            session: Session::new(format, session_limits(config), trace, fastrand::Rng::new()),
+            session: Session::new(format, SessionLimits::new(config), trace, fastrand::Rng::new()),
             outputs: Vec::new(),
             log: Arc::clone(&state.log),
+            publisher: client
+                .filter(|_| state.rate.limits_publishes())
+                .map(|client| (Arc::clone(&state.rate), client)),
             reader: Reader::new(Arc::clone(&state.log), config.limits.subscriptions_max),
             deliveries: Vec::new(),
             submitting: None,
             acks: FuturesUnordered::new(),
             pages: FuturesUnordered::new(),
-            liveness: Liveness::new(patience(config), Instant::now()),
+            liveness: Liveness::new(Patience::new(config), Instant::now()),
             limiter: RateLimiter::direct(Quota::per_second(per_second)),
             read_after: None,
             gauges: Gauges::default(),
             drain: state.drain.clone(),
             draining: false,
             delivery_bytes_max: config.tail.outbox_bytes_max,
-            close_timeout: WS_CLOSE_TIMEOUT.min(config.drain_deadline / 4),
+            close_timeout: WS_CLOSE_TIMEOUT.min(config.drain.deadline / 4),
         }
     }
 
@@ -262,14 +268,18 @@ impl Connection {
     }
 
     fn acknowledge(&mut self, publishing: &Publishing, outcome: Result<Appended, AppendError>) {
-        match &outcome {
-            Ok(appended) => debug!(
-                stream = %publishing.stream, id = %appended.cursor.id, trace = %publishing.trace, "published"
-            ),
-            Err(error) => debug!(
-                stream = %publishing.stream, %error, trace = %publishing.trace, "not published"
-            ),
-        }
+        let outcome = outcome.map_err(ApiError::from);
+        let label = match &outcome {
+            Ok(Appended { duplicate: true, .. }) => "duplicate",
+            Ok(_) => "ok",
+            Err(error) => error.code().as_str(),
+        };
+        metrics::published(TRANSPORT, label, 1);
+        let id = outcome
+            .as_ref()
+            .ok()
+            .map(|appended| tracing::field::display(appended.cursor.id));
+        debug!(stream = %publishing.stream, trace = %publishing.trace, outcome = label, id, "publish");
         self.session.appended(publishing, outcome, &mut self.outputs);
     }
 
@@ -279,7 +289,12 @@ impl Connection {
             match output {
                 Output::Send(frame) => self.socket.feed_reply(self.format.message(frame)),
                 Output::Submit(publishing, new) => {
-                    self.submitting = Some(appends::submit(Arc::clone(&self.log), publishing, new));
+                    self.submitting = Some(appends::submit(
+                        Arc::clone(&self.log),
+                        self.publisher.clone(),
+                        publishing,
+                        new,
+                    ));
                 }
                 Output::Read(reading, request) => {
                     let log = Arc::clone(&self.log);
@@ -301,22 +316,3 @@ impl Connection {
 
 /// Elements that a buffer keeps room for while nothing is in it.
 const IDLE_CAPACITY: usize = 8;
-
-fn session_limits(config: &Config) -> SessionLimits {
-    SessionLimits {
-        subscriptions_max: config.limits.subscriptions_max,
-        publishes_max: config.ws.publishes_in_flight_max.max(1),
-        publish_bytes_max: WS_PUBLISH_BYTES_IN_FLIGHT_MAX,
-        pages_max: WS_PAGES_IN_FLIGHT_MAX,
-        refused_max: WS_REFUSED_FRAMES_MAX,
-        drain_max: config.drain_deadline / 2,
-    }
-}
-
-fn patience(config: &Config) -> Patience {
-    Patience {
-        ping_interval: config.ws.ping_interval,
-        pong_timeout: config.ws.pong_timeout,
-        write_timeout: config.ws.write_timeout,
-    }
-}

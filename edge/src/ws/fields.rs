@@ -102,20 +102,26 @@ pub(super) enum Events {
 pub(super) type Data = Option<Payload>;
 
 fn parse_json(frame: &[u8]) -> Result<(Fields<'_>, Data), ApiError> {
-    let mut fields: Fields<'_> = serde_json::from_slice(frame).map_err(|e| {
-        let code = if e.is_data() {
-            Code::InvalidFrame
-        } else {
-            Code::InvalidJson
-        };
-        ApiError::new(code, e.to_string())
-    })?;
+    let explain = |error: &serde_json::Error, data: Code| {
+        let code = if error.is_data() { data } else { Code::InvalidJson };
+        ApiError::new(code, error.to_string())
+    };
+    if !is_object(frame) {
+        return Err(ApiError::new(Code::InvalidFrame, "not one JSON object"));
+    }
+    let mut fields: Fields<'_> =
+        serde_json::from_slice(frame).map_err(|e| explain(&e, Code::InvalidFrame))?;
     let payload = |raw: &RawValue| {
         payload_of_json(Bytes::copy_from_slice(raw.get().as_bytes()))
-            .map_err(|e| ApiError::new(Code::InvalidJson, e.to_string()))
+            .map_err(|e| explain(&e, Code::InvalidEvent))
     };
     let data = fields.data.take().map(payload).transpose()?;
     Ok((fields, data))
+}
+
+/// A derived reader would take an array of the values too.
+fn is_object(frame: &[u8]) -> bool {
+    frame.trim_ascii_start().first() == Some(&b'{')
 }
 
 fn parse_message_pack(frame: &[u8]) -> Result<(Fields<'static>, Data), ApiError> {
@@ -139,6 +145,7 @@ fn lenient_ref(format: Format, frame: &[u8]) -> Option<Ref> {
         reference: Ref,
     }
     let reference = match format {
+        Format::Json if !is_object(frame) => return None,
         Format::Json => serde_json::from_slice::<Head>(frame).ok()?.reference,
         Format::MessagePack => {
             let value = decode_value(frame)?;

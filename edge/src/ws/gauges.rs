@@ -5,7 +5,7 @@ use broker::Delivery;
 use crate::metrics;
 
 /// The name of this transport in metrics.
-const TRANSPORT: &str = "websocket";
+pub(crate) const TRANSPORT: &str = "websocket";
 
 /// Counts a socket's subscriptions, however it ends, and what it delivers.
 #[derive(Debug, Default)]

@@ -1,11 +1,11 @@
 //! The opening handshake: from the headers of a request to what the answer must say (RFC 6455, section 4.2). Pure.
+//! Whether the page that asks may do so has been checked before ([`crate::origins`]).
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use axum::http::{HeaderMap, HeaderName, Method, Version, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::format::Format;
-use crate::config::CorsSettings;
 use crate::error::{ApiError, Code};
 
 /// What both sides append to the key before they hash it (RFC 6455, section 1.3).
@@ -25,12 +25,7 @@ pub(crate) struct Agreement {
 }
 
 /// Checks a request for a WebSocket.
-pub(crate) fn agree(
-    method: &Method,
-    version: Version,
-    headers: &HeaderMap,
-    cors: &CorsSettings,
-) -> Result<Agreement, ApiError> {
+pub(crate) fn agree(method: &Method, version: Version, headers: &HeaderMap) -> Result<Agreement, ApiError> {
     if method != Method::GET {
         let problem = format!("{method} is not possible here; a WebSocket is opened with GET");
         return Err(ApiError::new(Code::MethodNotAllowed, problem));
@@ -48,7 +43,6 @@ pub(crate) fn agree(
     if BASE64.decode(key).map(|bytes| bytes.len()) != Ok(16) {
         return Err(bad_request("Sec-WebSocket-Key is not the base64 of 16 bytes"));
     }
-    check_origin(headers, cors)?;
     let (format, named) = choose_format(headers)?;
     Ok(Agreement {
         accept: accept_of(key),
@@ -79,30 +73,6 @@ fn choose_format(headers: &HeaderMap) -> Result<(Format, bool), ApiError> {
             )))
         }
     }
-}
-
-/// A browser tells which page opens the socket, and asks nobody whether it may: the server has to look (RFC 6455,
-/// section 10.2). Who is no browser sends no origin.
-fn check_origin(headers: &HeaderMap, cors: &CorsSettings) -> Result<(), ApiError> {
-    let host = headers
-        .get(header::HOST)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    let allowed = |origin: &HeaderValue| {
-        let Ok(origin) = origin.to_str() else {
-            return false;
-        };
-        let listed = |entry: &String| entry == "*" || entry.eq_ignore_ascii_case(origin);
-        let own = origin
-            .split_once("://")
-            .is_some_and(|(_, authority)| authority.as_bytes().eq_ignore_ascii_case(host));
-        own || cors.allowed_origins.iter().any(listed)
-    };
-    if headers.get_all(header::ORIGIN).iter().all(allowed) {
-        return Ok(());
-    }
-    let problem = "pages of this origin may not open a WebSocket here; the operator can allow it";
-    Err(ApiError::new(Code::ForbiddenOrigin, problem))
 }
 
 /// The value of a header that may stand once at the most.
@@ -138,6 +108,10 @@ fn bad_request(problem: impl Into<String>) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn headers(changes: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -158,16 +132,13 @@ mod tests {
         map
     }
 
-    fn agreed(changes: &[(&'static str, &'static str)], allowed: &[&str]) -> Result<Agreement, Code> {
-        let cors = CorsSettings {
-            allowed_origins: allowed.iter().map(|o| (*o).to_owned()).collect(),
-        };
-        agree(&Method::GET, Version::HTTP_11, &headers(changes), &cors).map_err(|e| e.code())
+    fn agreed(changes: &[(&'static str, &'static str)]) -> Result<Agreement, Code> {
+        agree(&Method::GET, Version::HTTP_11, &headers(changes)).map_err(|e| e.code())
     }
 
     #[test]
     fn the_example_of_the_specification() {
-        let agreement = agreed(&[], &[]).unwrap();
+        let agreement = agreed(&[]).unwrap();
         // RFC 6455, section 1.3.
         assert_eq!(agreement.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!((agreement.format, agreement.named), (Format::Json, false));
@@ -181,34 +152,31 @@ mod tests {
             ("sec-websocket-version", "8"),
             ("sec-websocket-version", ""),
         ] {
-            assert_eq!(agreed(&[change], &[]), Err(Code::UpgradeRequired), "{change:?}");
+            assert_eq!(agreed(&[change]), Err(Code::UpgradeRequired), "{change:?}");
         }
         for key in ["", "short", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZSE="] {
             assert_eq!(
-                agreed(&[("sec-websocket-key", key)], &[]),
+                agreed(&[("sec-websocket-key", key)]),
                 Err(Code::BadRequest),
                 "{key}"
             );
         }
-        let cors = CorsSettings {
-            allowed_origins: Vec::new(),
-        };
-        let old = agree(&Method::GET, Version::HTTP_10, &headers(&[]), &cors).map_err(|e| e.code());
+        let old = agree(&Method::GET, Version::HTTP_10, &headers(&[])).map_err(|e| e.code());
         assert_eq!(old, Err(Code::UpgradeRequired));
-        let head = agree(&Method::HEAD, Version::HTTP_11, &headers(&[]), &cors).map_err(|e| e.code());
+        let head = agree(&Method::HEAD, Version::HTTP_11, &headers(&[])).map_err(|e| e.code());
         assert_eq!(head, Err(Code::MethodNotAllowed));
         let mut twice = headers(&[]);
         twice.append(
             "sec-websocket-key",
             HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="),
         );
-        let twice = agree(&Method::GET, Version::HTTP_11, &twice, &cors).map_err(|e| e.code());
+        let twice = agree(&Method::GET, Version::HTTP_11, &twice).map_err(|e| e.code());
         assert_eq!(twice, Err(Code::BadRequest));
     }
 
     #[test]
     fn the_clients_first_known_subprotocol_is_taken() {
-        let chosen = |offer| agreed(&[("sec-websocket-protocol", offer)], &[]).map(|a| (a.format, a.named));
+        let chosen = |offer| agreed(&[("sec-websocket-protocol", offer)]).map(|a| (a.format, a.named));
         assert_eq!(chosen("weir.v1.msgpack"), Ok((Format::MessagePack, true)));
         assert_eq!(
             chosen("graphql-ws, weir.v1.json ,weir.v1.msgpack"),
@@ -217,21 +185,5 @@ mod tests {
         assert_eq!(chosen("weir.v2.json, mqtt"), Err(Code::BadRequest));
         assert_eq!(chosen("WEIR.V1.JSON"), Err(Code::BadRequest));
         assert_eq!(chosen(" , "), Ok((Format::Json, false)));
-    }
-
-    #[test]
-    fn pages_of_other_origins_are_let_in_only_if_listed() {
-        let from = |origin, allowed: &[&str]| agreed(&[("origin", origin)], allowed).map(|_| ());
-        assert_eq!(from("https://app.example", &["https://app.example"]), Ok(()));
-        assert_eq!(from("https://app.example", &["*"]), Ok(()));
-        assert_eq!(from("https://app.example", &[]), Err(Code::ForbiddenOrigin));
-        assert_eq!(
-            from("https://app.example.evil.example", &["https://app.example"]),
-            Err(Code::ForbiddenOrigin)
-        );
-        assert_eq!(from("null", &["https://app.example"]), Err(Code::ForbiddenOrigin));
-        assert_eq!(from("http://edge.example:7400", &[]), Ok(()));
-        assert_eq!(from("http://edge.example", &[]), Err(Code::ForbiddenOrigin));
-        assert_eq!(agreed(&[], &[]).map(|_| ()), Ok(()));
     }
 }

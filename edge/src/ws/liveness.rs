@@ -5,18 +5,9 @@
 //! bytes that merely went into the kernel's buffer are not. While the socket is not read (back-pressure) an answer
 //! cannot be seen, so its absence proves nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How patient to be.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
-    /// Time between two pings.
-    pub(crate) ping_interval: Duration,
-    /// How long the answer to a ping may take.
-    pub(crate) pong_timeout: Duration,
-    /// How long a write may make no progress.
-    pub(crate) write_timeout: Duration,
-}
+use super::settings::Patience;
 
 /// What has moved so far, and what the socket is waiting for.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +120,10 @@ impl Liveness {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
     use super::*;
     use proptest::prelude::*;
 

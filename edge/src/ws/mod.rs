@@ -22,6 +22,7 @@ mod reader;
 mod reply;
 mod request;
 mod session;
+mod settings;
 mod socket;
 mod wire;
 
@@ -36,7 +37,8 @@ use tracing::{Instrument as _, debug, error, info_span};
 use crate::app::AppState;
 use crate::error::{ApiError, Code};
 use crate::metrics;
-use crate::server::{Peer, ServerIo};
+use crate::rate::Client;
+use crate::server::{self, Peer};
 use crate::trace::RequestTrace;
 
 use close::CloseCode;
@@ -58,8 +60,9 @@ async fn open(State(state): State<AppState>, mut request: Request) -> Response {
             let peer = request.extensions().get::<Peer>().cloned();
             let known = request.extensions().get::<RequestTrace>().copied();
             let trace = known.unwrap_or_else(|| RequestTrace::of(request.headers()));
+            let client = request.extensions().get::<Client>().copied();
             drop(request);
-            let socket = serve(upgrade, agreement.format, peer, trace, state.clone());
+            let socket = serve(upgrade, agreement.format, (peer, client), trace, state.clone());
             state.tasks.spawn(socket);
             switching_protocols(&agreement)
         }
@@ -68,12 +71,7 @@ async fn open(State(state): State<AppState>, mut request: Request) -> Response {
 }
 
 fn agree(state: &AppState, request: &Request) -> Result<Agreement, ApiError> {
-    let agreement = handshake::agree(
-        request.method(),
-        request.version(),
-        request.headers(),
-        &state.config.cors,
-    )?;
+    let agreement = handshake::agree(request.method(), request.version(), request.headers())?;
     if state.drain.is_cancelled() {
         let problem = "this edge is going away; connect to another one";
         return Err(ApiError::new(Code::Closing, problem));
@@ -116,24 +114,29 @@ fn refused(error: ApiError) -> Response {
     response
 }
 
-async fn serve(upgrade: OnUpgrade, format: Format, peer: Option<Peer>, trace: RequestTrace, state: AppState) {
+async fn serve(
+    upgrade: OnUpgrade,
+    format: Format,
+    (peer, client): (Option<Peer>, Option<Client>),
+    trace: RequestTrace,
+    state: AppState,
+) {
     let span = info_span!(
         "websocket",
         connection = peer.as_ref().map(|peer| tracing::field::display(peer.connection)),
         peer = peer.as_ref().map(|peer| tracing::field::display(peer.address)),
-        trace = format_args!("{:032x}", trace.own.trace_id),
+        trace = %trace.id(),
     );
     async {
         let upgraded = match upgrade.await {
             Ok(upgraded) => upgraded,
             Err(error) => return debug!(%error, "the connection went away during the handshake"),
         };
-        let Ok(parts) = upgraded.downcast::<ServerIo>() else {
+        let Some((stream, read_ahead)) = server::into_tcp(upgraded) else {
             return error!("the server runs on another kind of connection than this code");
         };
-        let stream = parts.io.into_inner();
         debug!(?format, "open");
-        let connection = Connection::new(stream, parts.read_buf, format, trace.own, &state);
+        let connection = Connection::new(stream, read_ahead, format, trace, client, &state);
         metrics::websocket_opened();
         let end = connection.run().await;
         let name = end.map_or("lost", CloseCode::name);

@@ -1,9 +1,12 @@
 //! Replies and events in both encodings: the same keys and values.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use broker::Page;
 use serde_json::{Value, json};
+use shared::limits::WS_PAGE_BYTES_MAX;
 use shared::{Event, Payload, Text};
 
 use super::*;
@@ -19,7 +22,7 @@ fn decoded(format: Format, frame: &[u8]) -> Value {
 
 fn entry(n: u64, data: Payload) -> Arc<Entry> {
     let mut event = Event::new(data);
-    event.user = (n % 2 == 0).then(|| Text::from("ann"));
+    event.user = n.is_multiple_of(2).then(|| Text::from("ann"));
     let cursor = Cursor::new(EntryId::new(1_700_000_000_000, n), n);
     Arc::new(Entry::new("doc:1".parse().unwrap(), cursor, event))
 }
@@ -138,7 +141,12 @@ fn a_page_says_the_same_in_both_encodings() {
 
 #[test]
 fn a_page_that_is_too_large_ends_early_and_its_cursor_leads_to_the_rest() {
-    let large = |n| entry(n, Payload::Json(format!("\"{}\"", "x".repeat(400_000)).into()));
+    let large = |n| {
+        entry(
+            n,
+            Payload::Json(format!("\"{}\"", "x".repeat(WS_PAGE_BYTES_MAX / 5 * 2)).into()),
+        )
+    };
     let entries: Vec<_> = (1..=4).map(large).collect();
 
     let mut forward = full_page(entries.clone());
@@ -158,7 +166,10 @@ fn a_page_that_is_too_large_ends_early_and_its_cursor_leads_to_the_rest() {
     page::bound(&mut small, false);
     assert!(small.entries.len() == 2 && small.tail_reached);
 
-    let huge = entry(1, Payload::Json(format!("\"{}\"", "x".repeat(2_000_000)).into()));
+    let huge = entry(
+        1,
+        Payload::Json(format!("\"{}\"", "x".repeat(2 * WS_PAGE_BYTES_MAX)).into()),
+    );
     let mut one = full_page(vec![huge.clone(), huge]);
     page::bound(&mut one, false);
     assert_eq!(one.entries.len(), 1);

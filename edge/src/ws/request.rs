@@ -141,7 +141,7 @@ impl Fields<'_> {
         let mut new = NewEvent::new(Event::new(data));
         new.event.name = match self.event.take() {
             Some(Events::Many(_)) => return Err(event("\"event\" is one name")),
-            Some(Events::One(name)) => Some(event_name(&name)?),
+            Some(Events::One(name)) => event_name(&name)?,
             None => None,
         };
         new.key = self.key.take().map(|key| key.parse()).transpose()?;
@@ -231,10 +231,11 @@ fn shortened(error: ApiError) -> ApiError {
     ApiError::new(error.code(), format!("{}…", &message[..cut]))
 }
 
-fn event_name(name: &str) -> Result<Text, ApiError> {
+/// An empty name is none, as over HTTP.
+fn event_name(name: &str) -> Result<Option<Text>, ApiError> {
     match name.len() {
-        0 => Err(event("\"event\" is empty")),
-        1..=EVENT_NAME_BYTES_MAX => Ok(Text::from(name)),
+        0 => Ok(None),
+        1..=EVENT_NAME_BYTES_MAX => Ok(Some(Text::from(name))),
         bytes => Err(event(format!(
             "\"event\" has {bytes} bytes, the limit is {EVENT_NAME_BYTES_MAX}"
         ))),

@@ -148,6 +148,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 

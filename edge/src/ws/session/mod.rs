@@ -10,9 +10,9 @@ mod requests;
 mod tests;
 
 use std::collections::{HashSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use broker::{AppendError, Appended, Delivery, Filter, From, Joined, NewEvent, Page, ReadError, ReadRequest};
+use broker::{Appended, Delivery, Filter, From, Joined, NewEvent, Page, ReadError, ReadRequest};
 use bytes::Bytes;
 use shared::trace::TraceParent;
 use shared::{EntryId, StreamName};
@@ -23,24 +23,9 @@ use super::format::Format;
 use super::page;
 use super::reply::{self, Problem, Reply};
 use super::request::{self, Request, Subscribe};
+use super::settings::SessionLimits;
 use crate::error::ApiError;
-
-/// Bounds of one session.
-#[derive(Debug, Clone)]
-pub(crate) struct SessionLimits {
-    /// Streams that are followed at the same time.
-    pub(crate) subscriptions_max: usize,
-    /// Publishes that are not acknowledged.
-    pub(crate) publishes_max: usize,
-    /// Their bytes. One more event may be above it.
-    pub(crate) publish_bytes_max: usize,
-    /// Pages that are being read.
-    pub(crate) pages_max: usize,
-    /// Frames in a row that cannot be understood.
-    pub(crate) refused_max: u32,
-    /// How long a drain waits for answers of the log.
-    pub(crate) drain_max: Duration,
-}
+use crate::trace::RequestTrace;
 
 /// What the transport is to do, in this order.
 #[derive(Debug)]
@@ -106,7 +91,7 @@ enum Phase {
 pub(crate) struct Session {
     format: Format,
     limits: SessionLimits,
-    trace: TraceParent,
+    trace: RequestTrace,
     random: fastrand::Rng,
     phase: Phase,
     subscriptions: HashSet<StreamName>,
@@ -118,11 +103,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session that has just begun. `trace` is the connection's; each publish is a child of it.
+    /// A session that has just begun. Each publish is a child of the connection's `trace`; that is stored with the
+    /// event if the client itself began the trace.
     pub(crate) fn new(
         format: Format,
         limits: SessionLimits,
-        trace: TraceParent,
+        trace: RequestTrace,
         random: fastrand::Rng,
     ) -> Self {
         Self {
@@ -170,7 +156,10 @@ impl Session {
         match request::decode(format, frame, now_ms) {
             Ok((reference, request)) => {
                 self.refused_in_a_row = 0;
-                self.begin(reference, request, out);
+                match self.check_names(&request) {
+                    Ok(()) => self.begin(reference, request, out),
+                    Err(error) => self.refuse(reference.as_ref(), None, &error, out),
+                }
             }
             Err(refusal) => {
                 self.refuse(refusal.reference.as_ref(), None, &refusal.error, out);
@@ -186,7 +175,7 @@ impl Session {
     pub(crate) fn appended(
         &mut self,
         publishing: &Publishing,
-        outcome: Result<Appended, AppendError>,
+        outcome: Result<Appended, ApiError>,
         out: &mut Vec<Output>,
     ) {
         self.publishes = self.publishes.saturating_sub(1);
@@ -203,7 +192,7 @@ impl Session {
                 },
                 out,
             ),
-            Err(error) => self.refuse(reference, Some(stream), &error.into(), out),
+            Err(error) => self.refuse(reference, Some(stream), &error, out),
         }
         self.close_if_drained(out);
     }

@@ -8,6 +8,25 @@ use crate::error::{ApiError, Code};
 use crate::ws::close::CloseCode;
 
 impl Session {
+    /// Names may be bounded more tightly here than in general.
+    pub(super) fn check_names(&self, request: &Request) -> Result<(), ApiError> {
+        let max = self.limits.name_bytes_max;
+        let long = |name: &StreamName| name.as_str().len() > max;
+        let any_long = match request {
+            Request::Subscribe(subscribe) => subscribe.targets.iter().any(|(name, _)| long(name)),
+            Request::Unsubscribe(names) => names.iter().any(long),
+            Request::Publish(name, _) | Request::Page(name, _) => long(name),
+            Request::Ping => false,
+        };
+        match any_long {
+            true => Err(ApiError::new(
+                Code::InvalidStream,
+                format!("a stream name has at most {max} bytes here"),
+            )),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn begin(&mut self, reference: Option<Ref>, request: Request, out: &mut Vec<Output>) {
         match request {
             Request::Subscribe(subscribe) => self.subscribe(reference, subscribe, out),
@@ -17,8 +36,8 @@ impl Session {
                 }
             }
             Request::Publish(stream, mut new) => {
-                let trace = self.trace.child(self.random.u64(..));
-                new.event.trace = Some(trace.to_text());
+                let trace = self.trace.own.child(self.random.u64(..));
+                new.event.trace = self.trace.received.map(|_| trace.to_text());
                 let bytes = new.event.size_bytes();
                 self.publishes += 1;
                 self.publish_bytes += bytes;
