@@ -237,3 +237,7 @@ pub const INGEST_BATCHES_IN_FLIGHT_MAX: usize = 32;
 pub const INGEST_BYTES_IN_FLIGHT_MAX: usize = 4 * 1024 * 1024;
 /// Batches of answers that wait for the client of an upload; beyond that it is not read.
 pub const INGEST_ANSWERS_QUEUED_MAX: usize = 4;
+/// Connections that wait in the kernel to be accepted.
+pub const ACCEPT_QUEUE_MAX: u32 = 4_096;
+/// How often the server folds its counters and forgets clients that have gone quiet.
+pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);

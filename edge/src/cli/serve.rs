@@ -1,17 +1,24 @@
 //! `weir serve`: configuration, log engine, listener, signals; then the server until it is told to stop.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use broker::{Log, MemoryLog, RedisLog};
+use shared::telemetry;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use super::Failure;
 use crate::app::AppState;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::server;
+
+/// Exit status of a process that SIGINT ended (128 and the number of the signal).
+const EXIT_INTERRUPTED: u8 = 130;
 
 /// Arguments of `weir serve`. A flag beats the environment, which beats the file, which beats the default.
 #[derive(Debug, Default, clap::Args)]
@@ -28,20 +35,123 @@ pub struct ServeArgs {
     pub config: Option<PathBuf>,
 }
 
-/// Serves until SIGTERM or SIGINT.
-pub async fn run(_args: ServeArgs) -> Result<ExitCode, Failure> {
-    let config = Config::default();
-    let log: Arc<dyn Log> = match config.redis_config() {
+/// Serves until SIGTERM or SIGINT; a second one ends the process at once.
+pub async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
+    let config = configure(args).map_err(|e| Failure::Usage(e.to_string()))?;
+    telemetry::init(&config.log.level, config.log.format)
+        .map_err(|e| Failure::Usage(format!("log.level: {e}")))?;
+    let mut signals = Signals::new()?;
+    let files = raise_open_files();
+    let log = open_log(&config).await?;
+    let listener = server::bind(&config.listen)
+        .await
+        .map_err(|e| Failure::Runtime(format!("cannot listen on {}: {e}", config.listen)))?;
+    announce(&config, &listener, files)?;
+
+    let shutdown = CancellationToken::new();
+    let serving = server::run(listener, AppState::new(config, log), shutdown.clone());
+    let mut serving = std::pin::pin!(serving);
+    loop {
+        tokio::select! {
+            served = &mut serving => {
+                served.map_err(|e| Failure::Runtime(format!("the server failed: {e}")))?;
+                info!("stopped");
+                return Ok(ExitCode::SUCCESS);
+            }
+            () = signals.next() => {
+                if shutdown.is_cancelled() {
+                    warn!("told to stop twice, leaving at once");
+                    return Ok(ExitCode::from(EXIT_INTERRUPTED));
+                }
+                shutdown.cancel();
+            }
+        }
+    }
+}
+
+/// Flags and environment over the file over the defaults, complete and checked. An empty value is no value, as
+/// container set-ups have it.
+fn configure(args: ServeArgs) -> Result<Config, ConfigError> {
+    let file = args.config.filter(|path| !path.as_os_str().is_empty());
+    let mut config = file.map_or_else(|| Ok(Config::default()), |path| Config::from_file(&path))?;
+    if let Some(listen) = args.listen.filter(|text| !text.is_empty()) {
+        config.listen = listen;
+    }
+    if let Some(url) = args.redis.filter(|text| !text.is_empty()) {
+        config.set_redis(&url)?;
+    }
+    config.validate()?;
+    Ok(config)
+}
+
+async fn open_log(config: &Config) -> Result<Arc<dyn Log>, Failure> {
+    Ok(match config.redis_config() {
         Some(redis) => RedisLog::connect(redis)
             .await
             .map_err(|e| Failure::Runtime(e.to_string()))?,
         None => MemoryLog::new(config.memory_config()),
-    };
-    let listener = TcpListener::bind(&config.listen)
-        .await
-        .map_err(|e| Failure::Runtime(format!("cannot listen on {}: {e}", config.listen)))?;
-    server::run(listener, AppState::new(config, log), CancellationToken::new())
-        .await
-        .map_err(|e| Failure::Runtime(e.to_string()))?;
-    Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// The first lines of the log: what a newcomer needs to know, and the address.
+fn announce(config: &Config, listener: &TcpListener, files: Option<u64>) -> Result<(), Failure> {
+    let address = listener
+        .local_addr()
+        .map_err(|e| Failure::Runtime(format!("the listening socket has no address: {e}")))?;
+    match &config.redis.url {
+        Some(url) => info!(redis = %url, "streams are kept in Redis"),
+        None => warn!(
+            "no Redis given (--redis URL): streams are kept in memory and end with this process; try: curl -N http://{}/v1/tail?stream=demo",
+            reachable(address)
+        ),
+    }
+    if let Some(files) = files
+        && files < config.limits.connections_max as u64
+    {
+        let connections = config.limits.connections_max;
+        warn!(
+            files,
+            connections, "fewer files may be open than connections are allowed; raise the limit (ulimit -n)"
+        );
+    }
+    info!("listening on http://{address}");
+    Ok(())
+}
+
+/// An address that a client on this machine can use for one that means all of its interfaces.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address {
+        _ if !address.ip().is_unspecified() => address,
+        SocketAddr::V4(_) => SocketAddr::from(([127, 0, 0, 1], address.port())),
+        SocketAddr::V6(_) => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, address.port())),
+    }
+}
+
+/// Lets this process open as many files as it may. Returns how many, if that is known.
+fn raise_open_files() -> Option<u64> {
+    rlimit::increase_nofile_limit(rlimit::INFINITY).ok()
+}
+
+/// What tells the process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|e| Failure::Runtime(format!("cannot listen to signals: {e}")));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

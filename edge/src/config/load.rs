@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shared::limits::NAME_BYTES_MAX;
 
-use super::Config;
+use super::{Config, RedisUrl};
 use crate::origins::Origins;
 
 /// Why a configuration cannot be used: one line for the operator, which never holds a secret.
@@ -37,6 +37,13 @@ impl Config {
             let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
             ConfigError(format!("{line}:{column}: {message}"))
         })
+    }
+
+    /// Keeps the streams in the Redis at `url`.
+    pub fn set_redis(&mut self, url: &str) -> Result<(), ConfigError> {
+        let url: RedisUrl = url.parse().map_err(|e| ConfigError(format!("redis.url: {e}")))?;
+        self.redis.url = Some(url);
+        Ok(())
     }
 
     /// Checks everything that can be wrong before a port opens.

@@ -8,10 +8,12 @@ mod connection;
 mod socket;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use shared::limits::{ACCEPT_PAUSE, ACCEPT_QUEUE_MAX, UPKEEP_INTERVAL};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -19,32 +21,62 @@ pub use connection::Peer;
 pub use socket::into_tcp;
 
 use crate::app::{self, AppState};
+use crate::metrics;
 use connection::Connection;
-use shared::limits::ACCEPT_PAUSE;
+
+/// Listens on an address such as `127.0.0.1:7400` or `localhost:0`.
+pub async fn bind(address: &str) -> io::Result<TcpListener> {
+    let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in tokio::net::lookup_host(address).await? {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last_error = error,
+        }
+    }
+    Err(last_error)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // An edge that is restarted gets its port back although connections of the last one linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(ACCEPT_QUEUE_MAX)
+}
 
 /// Serves connections of `listener` until `shutdown` is cancelled and what was under way has ended.
 pub async fn run(listener: TcpListener, state: AppState, shutdown: CancellationToken) -> io::Result<()> {
     let router = app::router(state.clone());
-    let permits = Arc::new(Semaphore::new(state.config.limits.connections_max));
+    let mut admission = Admission {
+        permits: Arc::new(Semaphore::new(state.config.limits.connections_max)),
+        full: false,
+        failing: false,
+    };
     let cut = CancellationToken::new();
+    let mut upkeep = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &permits) => accepted,
-        };
-        match accepted {
-            Ok((stream, address, permit)) => match Connection::new(stream, address, permit, &state) {
-                Ok(connection) => {
-                    let serving = connection.serve(router.clone(), state.clone(), cut.clone());
-                    state.tasks.spawn(serving);
-                }
-                // It was gone before it was served.
-                Err(error) => debug!(%error, %address, "cannot set up a connection"),
-            },
-            Err(error) => {
-                warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+            accepted = admission.accept(&listener) => accepted,
+            _ = upkeep.tick() => {
+                metrics::run_upkeep();
+                state.rate.forget_idle();
+                continue;
             }
+        };
+        let Some((stream, address, permit)) = accepted else {
+            continue;
+        };
+        match Connection::new(stream, address, permit, &state) {
+            Ok(connection) => {
+                let serving = connection.serve(router.clone(), state.clone(), cut.clone());
+                state.tasks.spawn(serving);
+            }
+            // It was gone before it was served.
+            Err(error) => debug!(%error, %address, "cannot set up a connection"),
         }
     }
     drop(listener);
@@ -52,20 +84,50 @@ pub async fn run(listener: TcpListener, state: AppState, shutdown: CancellationT
     Ok(())
 }
 
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> io::Result<(
-    tokio::net::TcpStream,
-    std::net::SocketAddr,
-    tokio::sync::OwnedSemaphorePermit,
-)> {
-    let permit = Arc::clone(permits)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
-    let (stream, address) = listener.accept().await?;
-    Ok((stream, address, permit))
+/// Who may come in. Says once when it is full or cannot accept, not for every connection.
+struct Admission {
+    permits: Arc<Semaphore>,
+    full: bool,
+    failing: bool,
+}
+
+impl Admission {
+    /// The next connection with its permit; `None` if none could be accepted this time.
+    async fn accept(
+        &mut self,
+        listener: &TcpListener,
+    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let full = self.permits.available_permits() == 0;
+        if full && !self.full {
+            warn!("the limit of connections is reached, further ones wait (limits.connections)");
+        }
+        self.full = full;
+        // The semaphore is never closed.
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                self.failing = false;
+                Some((stream, address, permit))
+            }
+            // The client changed its mind while it waited.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+                ) =>
+            {
+                None
+            }
+            Err(error) => {
+                if !self.failing {
+                    warn!(%error, "cannot accept connections");
+                }
+                self.failing = true;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                None
+            }
+        }
+    }
 }
 
 /// Asks everybody to come to an end, waits for them, and cuts off who has not ended at the deadline.
@@ -73,12 +135,16 @@ async fn drain(state: &AppState, cut: &CancellationToken) {
     let deadline = state.config.drain.deadline;
     state.drain.cancel();
     state.tasks.close();
-    info!(deadline_s = deadline.as_secs_f64(), "draining");
+    info!(
+        tasks = state.tasks.len(),
+        deadline_s = deadline.as_secs_f64(),
+        "draining"
+    );
     if tokio::time::timeout(deadline, state.tasks.wait()).await.is_err() {
         warn!(
-            left = state.tasks.len(),
+            tasks = state.tasks.len(),
             "the deadline of the shutdown has passed, cutting off what is left"
         );
-        cut.cancel();
     }
+    cut.cancel();
 }
