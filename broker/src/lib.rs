@@ -10,7 +10,6 @@
 //! * [`Retention`]: how much of which stream is kept.
 //! * [`Filter`]: which events a subscriber wants.
 
-#[allow(dead_code)]
 mod backoff;
 mod error;
 mod filter;

@@ -23,6 +23,10 @@ pub const DATA_DEPTH_MAX: usize = 100;
 pub const PAGE_ENTRIES_DEFAULT: usize = 100;
 /// Entries of a page at the most.
 pub const PAGE_ENTRIES_MAX: usize = 1_000;
+/// Bytes of a page: it is read in pieces, and no further when it has so many.
+pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Entries of the first piece of a page, before it is known how large they are.
+pub const PAGE_PIECE_ENTRIES: usize = 128;
 /// Entries that a filtered page looks through before it returns with what it found.
 pub const FILTER_SCAN_ENTRIES_MAX: usize = 20_000;
 /// Entries that a subscription may begin with by number (`last`).
@@ -65,6 +69,20 @@ pub const APPENDS_QUEUED_MAX: usize = 10_000;
 pub const APPEND_BYTES_QUEUED_MAX: usize = 32 * 1024 * 1024;
 /// Entries of one stream that go to Redis in one transaction.
 pub const APPEND_BATCH_ENTRIES_MAX: usize = 256;
+/// Bytes of one stream's events that go to Redis in one transaction; a larger event goes alone.
+pub const APPEND_BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Transactions of one stream that are in flight at the same time. More would only make them smaller.
+pub const APPEND_BATCHES_PER_STREAM_MAX: usize = 4;
+/// Transactions that one connection to Redis has in flight at the same time.
+pub const APPEND_BATCHES_IN_FLIGHT_MAX: usize = 64;
+/// How long the answer to an append may take before the connection is taken for dead.
+pub const APPEND_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often appends that have waited too long are looked for.
+pub const APPEND_TICK: Duration = Duration::from_millis(50);
+/// Bytes of an entry from which on Redis is asked in ways that repeat fewer entries.
+pub const LARGE_ENTRY_BYTES: usize = 64 * 1024;
+/// Streams for which one connection remembers when they are due for trimming and a new expiry.
+pub const UPKEEP_STREAMS_MAX: usize = 100_000;
 /// How long an append may wait for its place and its answer.
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a read may wait for its answer.
@@ -75,6 +93,14 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause before Redis is tried again.
 pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Pause between two looks at whether everything is connected, when the engine starts.
+pub const LIVE_POLL: Duration = Duration::from_millis(10);
+/// How often the memory of Redis is looked at.
+pub const MEMORY_WATCH_INTERVAL: Duration = Duration::from_secs(30);
+/// Part of its memory from which on Redis counts as nearly full.
+pub const MEMORY_WARN_PERCENT: u64 = 80;
+/// How often it is said that Redis is nearly full.
+pub const MEMORY_WARN_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// How long a connection to Redis may be idle before the kernel asks whether the other side is still there.
 pub const REDIS_KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 /// How often the kernel repeats that question.

@@ -1,41 +1,146 @@
-//! placeholder
-// The parts land one after the other; until the engine joins them the compiler sees no use of them.
-#![allow(dead_code)]
+//! The Redis engine: streams in Redis, over a few shared connections.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`append`] | the lanes that take appends, each with one connection |
+//! | [`read`] | page reads, over a pool |
+//! | [`tail`] | the live side: one connection per node |
+//! | [`connect`] | how connections are opened, and to which servers |
+//! | [`keys`] | what keys are called |
+//! | [`parse`], [`fault`] | what replies mean |
+//! | [`memory_watch`] | how full the server is |
+
+mod append;
 mod config;
 mod connect;
 mod fault;
 mod keys;
+mod memory_watch;
 mod parse;
+mod read;
 mod tail;
 
-use crate::{AppendError, Hub, Log, NewEvent, Page, ReadError, ReadRequest, Receipt, Unavailable};
+use std::sync::{Arc, Weak};
+
 use async_trait::async_trait;
 use shared::StreamName;
-use std::sync::Arc;
+use shared::limits::{CONNECT_TIMEOUT, LIVE_POLL};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
 
 pub use config::{ConnectError, RedisConfig, TailMode};
 
-/// The Redis engine.
-pub struct RedisLog {}
+use crate::{
+    AppendError, Channel, Feed, Hub, Log, NewEvent, Page, ReadError, ReadRequest, Receipt, Unavailable,
+};
+use append::Lanes;
+use connect::Connector;
+use keys::KeyTemplate;
+use read::Reader;
+use tail::Tail;
+
+/// The Redis engine. Dropping it ends its tasks after what was queued is appended; [`RedisLog::shutdown`] waits for
+/// that.
+pub struct RedisLog {
+    lanes: Lanes,
+    reader: Arc<Reader>,
+    tail: Arc<Tail>,
+    hub: Arc<Hub>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
 impl RedisLog {
     /// Connects, checks the server's version, and starts the tail. Fails if the server cannot be reached now; once
     /// it has been up, the engine keeps trying for ever.
-    pub async fn connect(_config: RedisConfig) -> Result<Arc<Self>, ConnectError> {
-        unreachable!()
+    pub async fn connect(config: RedisConfig) -> Result<Arc<Self>, ConnectError> {
+        let keys = KeyTemplate::parse(&config.key_template).map_err(|e| ConnectError(e.to_string()))?;
+        let connector = Connector::new(&config.url)?;
+        connector.check_server().await?;
+        let reader = Arc::new(Reader::new(config.read_connections, &connector, keys.clone())?);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(memory_watch::run(reader.clone(), stop.clone()));
+        let lanes = Lanes::start(
+            config.append_connections,
+            &connector,
+            &keys,
+            config.retention,
+            &config.limits,
+            &tasks,
+            stop.clone(),
+        );
+        let tail = Arc::new(Tail::start(connector, keys, config.tail, &tasks, stop.clone()));
+        tasks.close();
+        let feed: Weak<dyn Feed> = Arc::downgrade(&(tail.clone() as Arc<dyn Feed>));
+        let log = Arc::new(Self {
+            lanes,
+            reader,
+            hub: Hub::new(config.hub, feed),
+            tail,
+            tasks,
+            stop,
+        });
+        log.ready().await;
+        Ok(log)
+    }
+
+    /// Takes no more appends, completes what is queued, and ends the tail.
+    pub async fn shutdown(&self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+
+    /// Waits, but not for long, until everything is connected: so that what is asked first is answered well.
+    async fn ready(&self) {
+        let ready = async {
+            while let Err(error) = self.check().await {
+                debug!(%error, "not ready yet");
+                tokio::time::sleep(LIVE_POLL).await;
+            }
+        };
+        // Else the engine tries on, and says so by `check`.
+        let _ = timeout(CONNECT_TIMEOUT, ready).await;
     }
 }
+
+impl Drop for RedisLog {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 #[async_trait]
 impl Log for RedisLog {
-    async fn submit(&self, _: &StreamName, _: Vec<NewEvent>) -> Result<Receipt, AppendError> {
-        unreachable!()
+    async fn submit(&self, stream: &StreamName, events: Vec<NewEvent>) -> Result<Receipt, AppendError> {
+        self.lanes.submit(stream, events).await
     }
-    async fn read(&self, _: &StreamName, _: &ReadRequest) -> Result<Page, ReadError> {
-        unreachable!()
+
+    async fn read(&self, stream: &StreamName, request: &ReadRequest) -> Result<Page, ReadError> {
+        self.reader.read(stream, request).await
     }
+
     async fn check(&self) -> Result<(), Unavailable> {
-        unreachable!()
+        self.lanes.check().await?;
+        if self.tail.is_live() {
+            Ok(())
+        } else {
+            Err(Unavailable("the live tail has no connection to Redis".into()))
+        }
     }
+
     fn hub(&self) -> &Arc<Hub> {
-        unreachable!()
+        &self.hub
+    }
+}
+
+impl Feed for Tail {
+    fn watch(&self, channel: &Arc<Channel>) {
+        Self::watch(self, channel);
+    }
+
+    fn unwatch(&self, channel: &Arc<Channel>) {
+        Self::unwatch(self, channel);
     }
 }

@@ -96,9 +96,17 @@ pub(super) fn streams(reply: Value) -> Result<Vec<StreamEntries>, Fault> {
     }
 }
 
-/// The replies inside `EXEC`'s, as many as there were commands.
-pub(super) fn transaction<const N: usize>(reply: Value) -> Result<[Value; N], Fault> {
-    exactly(array(reply)?)
+/// The replies to the commands of a transaction, out of all replies from `MULTI`'s to `EXEC`'s. If a command was
+/// refused before it was queued, nothing was done, and that is the fault.
+pub(super) fn executed(mut replies: Vec<Value>) -> Result<Vec<Value>, Fault> {
+    let exec = replies.pop().ok_or(Fault::Malformed)?;
+    match replies
+        .into_iter()
+        .find(|reply| matches!(reply, Value::ServerError(_)))
+    {
+        Some(refused) => array(refused),
+        None => array(exec),
+    }
 }
 
 /// A reply that is an array; an error among the replies is the fault it stands for.
@@ -141,7 +149,8 @@ pub(super) fn text(reply: Value) -> Result<String, Fault> {
     }
 }
 
-fn ok(reply: Value) -> Result<Value, Fault> {
+/// A reply that is no error.
+pub(super) fn ok(reply: Value) -> Result<Value, Fault> {
     match reply {
         Value::ServerError(error) => Err(Fault::of_server(&error)),
         Value::Attribute { data, .. } => ok(*data),
@@ -193,7 +202,8 @@ fn pairs(value: Value) -> Result<Vec<(Value, Value)>, Fault> {
     }
 }
 
-fn exactly<const N: usize>(items: Vec<Value>) -> Result<[Value; N], Fault> {
+/// A list with just so many items.
+pub(super) fn exactly<const N: usize>(items: Vec<Value>) -> Result<[Value; N], Fault> {
     items.try_into().map_err(|_| Fault::Malformed)
 }
 

@@ -1,0 +1,99 @@
+//! Appends without idempotency keys: one transaction per batch. `XINFO STREAM` in the same transaction gives the
+//! exact ordinals, whoever else appends to the stream.
+
+use redis::{Pipeline, Value, cmd};
+use shared::limits::LARGE_ENTRY_BYTES;
+use shared::{Cursor, EntryId};
+
+use super::super::fault::Fault;
+use super::super::parse;
+use super::job::Item;
+use super::upkeep::Chores;
+
+/// The commands for a batch, as they go over the wire.
+pub(super) fn commands(key: &str, items: &[Item], chores: &Chores) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(items.len() + 5);
+    pipeline.add_command(cmd("MULTI"));
+    for (index, item) in items.iter().enumerate() {
+        let mut command = redis::Cmd::with_capacity(6 + item.field_arguments(), item.size_bytes() + 64);
+        command.arg("XADD").arg(key);
+        // One trim per batch is enough, after its last entry.
+        if let Some(entries_max) = chores.entries_max
+            && index + 1 == items.len()
+        {
+            command.arg("MAXLEN").arg("~").arg(entries_max);
+        }
+        command.arg("*");
+        item.write_fields(&mut command);
+        pipeline.add_command(command);
+    }
+    pipeline.add_command(info(key, items));
+    if let Some(id) = chores.trim_below {
+        pipeline.add_command(
+            cmd("XTRIM")
+                .arg(key)
+                .arg("MINID")
+                .arg("~")
+                .arg(id.to_string())
+                .take(),
+        );
+    }
+    if let Some(ms) = chores.expire_ms {
+        pipeline.add_command(cmd("PEXPIRE").arg(key).arg(ms).take());
+    }
+    pipeline.add_command(cmd("EXEC"));
+    pipeline
+}
+
+/// `XINFO STREAM` lists the first and the last entry as well, `FULL COUNT 1` only the first, but all consumer
+/// groups. So large entries decide; a script that returned the numbers alone would cost Redis more than either.
+fn info(key: &str, items: &[Item]) -> redis::Cmd {
+    let mut command = cmd("XINFO").arg("STREAM").arg(key).take();
+    if large(items) {
+        command.arg("FULL").arg("COUNT").arg(1);
+    }
+    command
+}
+
+/// Whether the entries are so large that a reply should not repeat them.
+pub(super) fn large(items: &[Item]) -> bool {
+    items
+        .last()
+        .is_some_and(|item| item.size_bytes() >= LARGE_ENTRY_BYTES)
+}
+
+/// What became of a batch.
+pub(super) struct Answer {
+    /// One for each entry.
+    pub(super) cursors: Vec<Result<Cursor, Fault>>,
+    /// Whether the stream did not exist before, or had been emptied of its past.
+    pub(super) fresh: bool,
+    /// The last ID that was given.
+    pub(super) newest: Option<EntryId>,
+}
+
+/// Takes apart the replies to [`commands`].
+pub(super) fn answer(replies: Vec<Value>, entries: usize) -> Result<Answer, Fault> {
+    let mut replies = parse::executed(replies)?.into_iter();
+    let ids: Vec<_> = replies.by_ref().take(entries).map(|id| parse::id(&id)).collect();
+    let view = parse::view(replies.next().ok_or(Fault::Malformed)?);
+    let mut after = 0;
+    let mut cursors: Vec<_> = ids
+        .into_iter()
+        .rev()
+        .map(|id| {
+            let mut cursor = Cursor::bare(id?);
+            if let Ok(view) = &view {
+                cursor = Cursor::new(cursor.id, view.added.saturating_sub(after));
+            }
+            after += 1;
+            Ok(cursor)
+        })
+        .collect();
+    cursors.reverse();
+    Ok(Answer {
+        fresh: view.is_ok_and(|view| view.added <= after),
+        newest: cursors.iter().rev().find_map(|c| c.as_ref().ok()).map(|c| c.id),
+        cursors,
+    })
+}

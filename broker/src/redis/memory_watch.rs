@@ -1,0 +1,125 @@
+//! Watches how full the server is: metrics all the time, and a warning in the log before appends are refused or
+//! streams are evicted. It changes nothing.
+
+use std::sync::Arc;
+
+use shared::limits::{MEMORY_WARN_INTERVAL, MEMORY_WARN_PERCENT, MEMORY_WATCH_INTERVAL};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::read::Reader;
+
+/// What the server tells of its memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Memory {
+    used_bytes: u64,
+    /// 0 is without bound.
+    max_bytes: u64,
+    policy: String,
+}
+
+/// Watches until `stop` is cancelled.
+pub(super) async fn run(reader: Arc<Reader>, stop: CancellationToken) {
+    let mut tick = interval(MEMORY_WATCH_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut settings_told = false;
+    let mut warned_at: Option<Instant> = None;
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        let Some(memory) = look(&reader).await else {
+            continue;
+        };
+        metrics::gauge!("weir_redis_memory_used_bytes").set(memory.used_bytes as f64);
+        metrics::gauge!("weir_redis_memory_max_bytes").set(memory.max_bytes as f64);
+        if !std::mem::replace(&mut settings_told, true) {
+            warn_of_settings(&memory);
+        }
+        let due = warned_at.is_none_or(|at| at.elapsed() >= MEMORY_WARN_INTERVAL);
+        if memory.is_short() && due {
+            warned_at = Some(Instant::now());
+            warn!(
+                used_bytes = memory.used_bytes,
+                max_bytes = memory.max_bytes,
+                "Redis is nearly full: raise maxmemory or shorten the retention of streams"
+            );
+        }
+    }
+}
+
+async fn look(reader: &Reader) -> Option<Memory> {
+    match reader.text(redis::cmd("INFO").arg("memory")).await {
+        Ok(text) => parse(&text),
+        Err(fault) => {
+            debug!(?fault, "no look at the memory of Redis");
+            None
+        }
+    }
+}
+
+fn warn_of_settings(memory: &Memory) {
+    if memory.max_bytes == 0 {
+        warn!(
+            "Redis has no maxmemory: it may take all memory of its machine; set maxmemory, with noeviction"
+        );
+    }
+    if memory.evicts() {
+        warn!(
+            policy = memory.policy,
+            "Redis may evict whole streams when it is full; set maxmemory-policy noeviction"
+        );
+    }
+}
+
+impl Memory {
+    fn is_short(&self) -> bool {
+        self.max_bytes > 0
+            && self.used_bytes.saturating_mul(100) >= self.max_bytes.saturating_mul(MEMORY_WARN_PERCENT)
+    }
+
+    /// Streams have an expiry unless retention says otherwise, so the `volatile` policies take them as well.
+    fn evicts(&self) -> bool {
+        !matches!(self.policy.as_str(), "noeviction" | "")
+    }
+}
+
+fn parse(info: &str) -> Option<Memory> {
+    let field = |name: &str| {
+        info.lines()
+            .find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
+    };
+    Some(Memory {
+        used_bytes: field("used_memory")?.parse().ok()?,
+        max_bytes: field("maxmemory")?.parse().ok()?,
+        policy: field("maxmemory_policy").unwrap_or_default().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_and_judged() {
+        let info = "# Memory\r\nused_memory:850\r\nused_memory_human:1M\r\nmaxmemory:1000\r\n\
+            maxmemory_human:1M\r\nmaxmemory_policy:allkeys-lru\r\n";
+        let memory = Memory {
+            used_bytes: 850,
+            max_bytes: 1000,
+            policy: "allkeys-lru".into(),
+        };
+        assert_eq!(parse(info), Some(memory.clone()));
+        assert!(memory.is_short() && memory.evicts());
+        let roomy = Memory {
+            used_bytes: 700,
+            policy: "noeviction".into(),
+            ..memory.clone()
+        };
+        assert!(!roomy.is_short() && !roomy.evicts());
+        let unbounded = Memory {
+            max_bytes: 0,
+            ..memory
+        };
+        assert!(!unbounded.is_short());
+        assert_eq!(parse("nothing"), None);
+    }
+}

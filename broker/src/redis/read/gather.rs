@@ -1,0 +1,192 @@
+//! Reads ranges of one stream, each in one transaction with the stream's counters. A long range is read in pieces,
+//! so that large entries do not make a huge reply; pieces are put together only if they show the same history with
+//! nothing removed between them, so together they are as good as one look.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, cmd};
+use shared::limits::{PAGE_BYTES_MAX, PAGE_PIECE_ENTRIES, VERDICT_COUNT_ENTRIES_MAX};
+use shared::{EntryId, StreamView};
+
+use super::super::fault::Fault;
+use super::super::parse::{self, RawEntry};
+
+/// How large the entries were that were read of late: the first piece of a page goes by it.
+#[derive(Debug, Default)]
+pub(super) struct EntrySize(AtomicUsize);
+
+impl EntrySize {
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Rises at once, falls slowly: one stream of large entries among many is enough to be careful.
+    fn saw(&self, average_bytes: usize) {
+        let before = self.0.load(Ordering::Relaxed);
+        self.0.store(average_bytes.max(before / 8 * 7), Ordering::Relaxed);
+    }
+}
+
+/// An inclusive range of IDs, and the end from which it is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Range {
+    pub(super) low: EntryId,
+    pub(super) high: EntryId,
+    pub(super) newest_first: bool,
+}
+
+/// What a range held at one moment.
+pub(super) struct Gathered {
+    pub(super) view: StreamView,
+    /// In the order in which they were read.
+    pub(super) entries: Vec<RawEntry>,
+    /// Whether the range holds no more than these.
+    pub(super) exhausted: bool,
+}
+
+/// One stream, over one connection.
+pub(super) struct Source<'a> {
+    connection: &'a mut MultiplexedConnection,
+    key: &'a str,
+    entry_size: &'a EntrySize,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(
+        connection: &'a mut MultiplexedConnection,
+        key: &'a str,
+        entry_size: &'a EntrySize,
+    ) -> Self {
+        Self {
+            connection,
+            key,
+            entry_size,
+        }
+    }
+
+    /// The counters alone.
+    pub(super) async fn view(&mut self) -> Result<StreamView, Fault> {
+        let command = self.info();
+        let reply = self.connection.send_packed_command(&command).await;
+        parse::view(reply.map_err(|e| Fault::of(&e))?)
+    }
+
+    /// Up to `wanted` entries of a range; fewer if they are large, but at least one if there is one.
+    pub(super) async fn gather(&mut self, range: Range, wanted: usize) -> Result<Gathered, Fault> {
+        // Two at the least: the first may be the one that the reader knows already.
+        let first = (PAGE_BYTES_MAX / self.entry_size.get()).clamp(2, PAGE_PIECE_ENTRIES.max(2));
+        let mut gathered = self.piece(range, wanted.min(first)).await?;
+        loop {
+            let bytes: usize = gathered.entries.iter().map(RawEntry::size_bytes).sum();
+            let average = bytes.checked_div(gathered.entries.len()).unwrap_or(0).max(1);
+            self.entry_size.saw(average);
+            let missing = wanted - gathered.entries.len();
+            let count = missing.min(PAGE_BYTES_MAX.saturating_sub(bytes) / average);
+            let Some(last) = gathered.entries.last().map(|entry| entry.id) else {
+                return Ok(gathered);
+            };
+            if gathered.exhausted || count == 0 {
+                return Ok(gathered);
+            }
+            // From the last entry on, once more: it shows that the next ones join it.
+            let mut next = self.piece(range.from(last), count + 1).await?;
+            if next.entries.first().is_none_or(|entry| entry.id != last)
+                || removed(&gathered.view, &next.view)
+            {
+                return Ok(gathered);
+            }
+            gathered.entries.extend(next.entries.drain(1..));
+            gathered.view = next.view;
+            gathered.exhausted = next.exhausted;
+        }
+    }
+
+    /// How many entries of `view` exist after `id`, counted one by one; `None` if that cannot be told: too many, or
+    /// they were removed meanwhile.
+    pub(super) async fn count_after(&mut self, id: EntryId, view: &StreamView) -> Result<Option<u64>, Fault> {
+        let mut range = Range {
+            low: id.successor(),
+            high: view.last_generated,
+            newest_first: false,
+        };
+        let mut counted = 0;
+        loop {
+            let count = (PAGE_BYTES_MAX / self.entry_size.get()).clamp(1, PAGE_PIECE_ENTRIES * 10);
+            let piece = self.piece(range, count).await?;
+            counted += piece.entries.len() as u64;
+            let trimmed_past = piece.view.first.is_none_or(|first| first > id) && removed(view, &piece.view);
+            let same = piece.view.added >= view.added && piece.view.last_generated >= view.last_generated;
+            if trimmed_past || !same || piece.view.max_deleted != view.max_deleted {
+                return Ok(None);
+            }
+            match piece.entries.last() {
+                Some(last) if !piece.exhausted => range.low = last.id.successor(),
+                _ => return Ok(Some(counted)),
+            }
+            if counted >= VERDICT_COUNT_ENTRIES_MAX {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// One transaction.
+    async fn piece(&mut self, range: Range, count: usize) -> Result<Gathered, Fault> {
+        let mut commands = Pipeline::with_capacity(4);
+        commands
+            .add_command(cmd("MULTI"))
+            .add_command(self.info())
+            .add_command(range.command(self.key, count))
+            .add_command(cmd("EXEC"));
+        let asked_at = Instant::now();
+        let replies = self.connection.send_packed_commands(&commands, 0, 4).await;
+        let replies = parse::executed(replies.map_err(|e| Fault::of(&e))?)?;
+        metrics::histogram!("weir_redis_latency_seconds", "op" => "read")
+            .record(asked_at.elapsed().as_secs_f64());
+        let [info, list] = parse::exactly(replies)?;
+        let entries = parse::entries(list)?;
+        Ok(Gathered {
+            view: parse::view(info)?,
+            exhausted: entries.len() < count,
+            entries,
+        })
+    }
+
+    fn info(&self) -> Cmd {
+        cmd("XINFO").arg("STREAM").arg(self.key).take()
+    }
+}
+
+impl Range {
+    /// The rest of the range from `id` on, inclusive.
+    fn from(self, id: EntryId) -> Self {
+        if self.newest_first {
+            Self { high: id, ..self }
+        } else {
+            Self { low: id, ..self }
+        }
+    }
+
+    fn command(self, key: &str, count: usize) -> Cmd {
+        let (name, from, to) = if self.newest_first {
+            ("XREVRANGE", self.high, self.low)
+        } else {
+            ("XRANGE", self.low, self.high)
+        };
+        cmd(name)
+            .arg(key)
+            .arg(from.to_string())
+            .arg(to.to_string())
+            .arg("COUNT")
+            .arg(count)
+            .take()
+    }
+}
+
+/// Whether something was removed between two views, or they are of different histories.
+fn removed(before: &StreamView, now: &StreamView) -> bool {
+    before.removed() != now.removed()
+        || now.added < before.added
+        || now.last_generated < before.last_generated
+}

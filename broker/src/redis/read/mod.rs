@@ -1,0 +1,102 @@
+//! Page reads: a pool of connections, a deadline over the whole read, and a second try on a fresh connection, since
+//! reading twice does no harm. What is read is in [`gather`], what it means in [`page`].
+
+mod gather;
+mod page;
+
+use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
+use redis::Cmd;
+use shared::StreamName;
+use shared::limits::{CONNECT_TIMEOUT, PAGE_ENTRIES_MAX, READ_TIMEOUT};
+use tokio::time::timeout;
+
+use super::ConnectError;
+use super::connect::{self, Connector};
+use super::fault::Fault;
+use super::keys::KeyTemplate;
+use super::parse;
+use crate::{Page, ReadError, ReadRequest, Unavailable};
+use gather::{EntrySize, Source};
+
+/// Reads pages.
+pub(super) struct Reader {
+    pool: Pool,
+    keys: KeyTemplate,
+    entry_size: EntrySize,
+}
+
+impl Reader {
+    /// A reader with up to `connections` connections, opened as they are needed.
+    pub(super) fn new(
+        connections: usize,
+        connector: &Connector,
+        keys: KeyTemplate,
+    ) -> Result<Self, ConnectError> {
+        let unusable =
+            |error: String| ConnectError(format!("the Redis connections cannot be set up: {error}"));
+        let config = connect::config(Some(READ_TIMEOUT));
+        let manager = Manager::new_with_config(connector.connection_info().clone(), config)
+            .map_err(|e| unusable(e.to_string()))?;
+        let pool = Pool::builder(manager)
+            .max_size(connections.max(1))
+            .wait_timeout(Some(READ_TIMEOUT))
+            .create_timeout(Some(CONNECT_TIMEOUT))
+            .recycle_timeout(Some(CONNECT_TIMEOUT))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|e| unusable(e.to_string()))?;
+        Ok(Self {
+            pool,
+            keys,
+            entry_size: EntrySize::default(),
+        })
+    }
+
+    /// See [`crate::Log::read`].
+    pub(super) async fn read(&self, stream: &StreamName, request: &ReadRequest) -> Result<Page, ReadError> {
+        let request = ReadRequest {
+            limit: request.limit.clamp(1, PAGE_ENTRIES_MAX),
+            ..*request
+        };
+        let key = self.keys.stream_key(stream);
+        let work = async {
+            match self.attempt(stream, &key, &request).await {
+                Err(Fault::Lost(_)) => self.attempt(stream, &key, &request).await,
+                done => done,
+            }
+        };
+        match timeout(READ_TIMEOUT, work).await {
+            Ok(done) => done.map_err(Fault::into_read_error),
+            Err(_) => Err(Unavailable("Redis does not answer".into()).into()),
+        }
+    }
+
+    /// Runs one command that is answered with a text.
+    pub(super) async fn text(&self, command: &Cmd) -> Result<String, Fault> {
+        let mut connection = self.connection().await?;
+        let reply = connection.send_packed_command(command).await;
+        parse::text(reply.map_err(|e| Fault::of(&e))?)
+    }
+
+    async fn attempt(&self, stream: &StreamName, key: &str, request: &ReadRequest) -> Result<Page, Fault> {
+        let mut connection = self.connection().await?;
+        let mut source = Source::new(&mut connection, key, &self.entry_size);
+        let done = page::read(&mut source, stream, request).await;
+        if matches!(done, Err(Fault::Lost(_))) {
+            // It may still get answers to what it was asked; nobody shall wait behind those.
+            drop(Connection::take(connection));
+        }
+        done
+    }
+
+    async fn connection(&self) -> Result<Connection, Fault> {
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => Fault::of(&error),
+            PoolError::Timeout(TimeoutType::Wait) => Fault::Lost("more is read than Redis takes"),
+            PoolError::Timeout(_) => Fault::Lost("Redis does not answer"),
+            PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                Fault::Lost("the log is shutting down")
+            }
+        })
+    }
+}
