@@ -23,8 +23,8 @@ pub const DATA_DEPTH_MAX: usize = 100;
 pub const PAGE_ENTRIES_DEFAULT: usize = 100;
 /// Entries of a page at the most.
 pub const PAGE_ENTRIES_MAX: usize = 1_000;
-/// Bytes of a page: it is read in pieces, and no further when it has so many.
-pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a page of the log: it is read in pieces, and no further when it has so many.
+pub const LOG_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Entries of the first piece of a page, before it is known how large they are.
 pub const PAGE_PIECE_ENTRIES: usize = 128;
 /// Entries that a filtered page looks through before it returns with what it found.

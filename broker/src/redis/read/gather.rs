@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, cmd};
-use shared::limits::{PAGE_BYTES_MAX, PAGE_PIECE_ENTRIES, VERDICT_COUNT_ENTRIES_MAX};
+use shared::limits::{LOG_PAGE_BYTES_MAX, PAGE_PIECE_ENTRIES, VERDICT_COUNT_ENTRIES_MAX};
 use shared::{EntryId, StreamView};
 
 use super::super::fault::Fault;
@@ -76,14 +76,14 @@ impl<'a> Source<'a> {
     /// Up to `wanted` entries of a range; fewer if they are large, but at least one if there is one.
     pub(super) async fn gather(&mut self, range: Range, wanted: usize) -> Result<Gathered, Fault> {
         // Two at the least: the first may be the one that the reader knows already.
-        let first = (PAGE_BYTES_MAX / self.entry_size.get()).clamp(2, PAGE_PIECE_ENTRIES.max(2));
+        let first = (LOG_PAGE_BYTES_MAX / self.entry_size.get()).clamp(2, PAGE_PIECE_ENTRIES.max(2));
         let mut gathered = self.piece(range, wanted.min(first)).await?;
         loop {
             let bytes: usize = gathered.entries.iter().map(RawEntry::size_bytes).sum();
             let average = bytes.checked_div(gathered.entries.len()).unwrap_or(0).max(1);
             self.entry_size.saw(average);
             let missing = wanted - gathered.entries.len();
-            let count = missing.min(PAGE_BYTES_MAX.saturating_sub(bytes) / average);
+            let count = missing.min(LOG_PAGE_BYTES_MAX.saturating_sub(bytes) / average);
             let Some(last) = gathered.entries.last().map(|entry| entry.id) else {
                 return Ok(gathered);
             };
@@ -113,7 +113,7 @@ impl<'a> Source<'a> {
         };
         let mut counted = 0;
         loop {
-            let count = (PAGE_BYTES_MAX / self.entry_size.get()).clamp(1, PAGE_PIECE_ENTRIES * 10);
+            let count = (LOG_PAGE_BYTES_MAX / self.entry_size.get()).clamp(1, PAGE_PIECE_ENTRIES * 10);
             let piece = self.piece(range, count).await?;
             counted += piece.entries.len() as u64;
             let trimmed_past = piece.view.first.is_none_or(|first| first > id) && removed(view, &piece.view);
