@@ -17,20 +17,14 @@ fn decoded(payload: &Payload) -> Value {
     wire::decode_value(&wire::message_pack_of_payload(payload)).unwrap()
 }
 
-/// The value as it comes back: JSON has one kind of float, and one value for a key.
+/// The value as it comes back through JSON, which has one kind of float. A key given twice stays so.
 fn normal(value: &Value) -> Value {
     match value {
         Value::F32(number) => Value::F64(f64::from(*number)),
         Value::Array(items) => Value::Array(items.iter().map(normal).collect()),
         Value::Map(pairs) => {
-            let mut map: Vec<(Value, Value)> = Vec::new();
-            for (key, value) in pairs.iter().map(|(key, value)| (normal(key), normal(value))) {
-                match map.iter_mut().find(|(known, _)| *known == key) {
-                    Some((_, last)) => *last = value,
-                    None => map.push((key, value)),
-                }
-            }
-            Value::Map(map)
+            let pairs = pairs.iter().map(|(key, value)| (normal(key), normal(value)));
+            Value::Map(pairs.collect())
         }
         value => value.clone(),
     }
