@@ -1,0 +1,145 @@
+//! The configuration: its reference is true, its values are checked, and a mistake is told in one line.
+
+#![allow(clippy::unwrap_used)]
+
+use edge::config::Config;
+use shared::StreamName;
+
+const REFERENCE: &str = include_str!("../docs/configuration.md");
+
+/// `(option, default)` of every row of the reference.
+fn options() -> Vec<(String, String)> {
+    let mut options = Vec::new();
+    for line in REFERENCE.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, option, default, _, _] = cells[..] else {
+            continue;
+        };
+        let (Some(option), default) = (code(option), code(default)) else {
+            continue;
+        };
+        if !option.starts_with('-') {
+            options.push((option.to_owned(), default.unwrap_or_default().to_owned()));
+        }
+    }
+    options
+}
+
+fn code(cell: &str) -> Option<&str> {
+    cell.strip_prefix('`')?.strip_suffix('`')
+}
+
+#[test]
+fn every_default_of_the_reference_is_the_default_of_the_code() {
+    let default = format!("{:?}", Config::default());
+    for (option, value) in options() {
+        if value.is_empty() {
+            continue;
+        }
+        let config = Config::from_toml(&format!("{option} = {value}"));
+        let config = config.unwrap_or_else(|e| panic!("{option} = {value}: {e}"));
+        assert_eq!(format!("{config:?}"), default, "{option} = {value}");
+    }
+}
+
+/// Asks the code for the options of a section by setting one that does not exist.
+fn known_options(section: &str) -> Vec<String> {
+    let prefix = if section.is_empty() {
+        String::new()
+    } else {
+        format!("{section}.")
+    };
+    let error = Config::from_toml(&format!("{prefix}surely-unknown = 1"))
+        .unwrap_err()
+        .to_string();
+    let (_, list) = error.split_once("expected").unwrap_or_else(|| panic!("{error}"));
+    let names = list.split('`').skip(1).step_by(2);
+    names.map(|name| format!("{prefix}{name}")).collect()
+}
+
+#[test]
+fn the_reference_names_every_option_and_no_other() {
+    let mut known = Vec::new();
+    for name in known_options("") {
+        match name.as_str() {
+            "listen" => known.push(name),
+            section => known.extend(known_options(section)),
+        }
+    }
+    let mut named: Vec<String> = options().into_iter().map(|(option, _)| option).collect();
+    known.sort();
+    named.sort();
+    assert_eq!(named, known);
+}
+
+#[test]
+fn the_example_of_the_reference_loads() {
+    let (_, rest) = REFERENCE.split_once("```toml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let config = Config::from_toml(example).unwrap();
+    config.validate().unwrap();
+    assert_eq!(config.limits.event_bytes_max, 256 * 1024);
+    let of = |name: &str| config.retention.of(&name.parse::<StreamName>().unwrap()).clone();
+    assert_eq!(of("user:1").entries_max, Some(50_000));
+    assert_eq!(of("log:api").entries_max, Some(1_000_000));
+    assert_eq!(of("log:api").idle_max, config.retention.default.idle_max);
+    assert_eq!(of("doc:1").entries_max, Some(50_000));
+    assert_eq!(of("doc:1").age_max, None);
+    assert!(!format!("{config:?}").contains("secret"), "{config:?}");
+}
+
+#[test]
+fn the_default_is_valid() {
+    Config::default().validate().unwrap();
+}
+
+#[track_caller]
+fn refused(toml: &str, hint: &str) {
+    let error = match Config::from_toml(toml) {
+        Ok(config) => config.validate().expect_err(toml).to_string(),
+        Err(error) => error.to_string(),
+    };
+    assert!(error.contains(hint), "{toml}: {error}");
+    assert!(!error.contains('\n'), "{error}");
+}
+
+#[test]
+fn mistakes_are_told_in_one_line_that_names_the_place() {
+    refused("[limits]\nevent_byte = 1", "2:1: unknown field `event_byte`");
+    refused("a = 1", "unknown field `a`");
+    refused("[limits]\nevent_bytes = \"1 parsec\"", "2:15:");
+    refused("limits.event_bytes = \"1 parsec\"", "not a size");
+    refused("limits.event_bytes = -1", "negative");
+    refused("limits.event_bytes = 0", "limits.event_bytes: 0 is out of range");
+    refused("limits.event_bytes = \"1GiB\"", "limits.event_bytes");
+    refused("tail.heartbeat = \"soon\"", "not a duration");
+    refused("tail.heartbeat = 15", "expected a string");
+    refused(
+        "tail.heartbeat = \"0s\"",
+        "tail.heartbeat: 0s is out of range, expected 100ms to 1day",
+    );
+    refused("limits.connections = 0", "limits.connections");
+    refused("limits.name_bytes = 201", "limits.name_bytes");
+    refused("listen = \"7400\"", "listen");
+    refused("listen = \"127.0.0.1:99999\"", "listen");
+    refused("redis.url = \"localhost:6379\"", "expected redis://");
+    refused("redis.key_template = \"weir\"", "key_template");
+    refused("redis.tail = \"magic\"", "unknown variant");
+    refused("retention.entries = \"many\"", "none");
+    refused("[[retention.rules]]\nentries = 1", "pattern");
+    refused("[[retention.rules]]\npattern = \"ä\"", "letters");
+    refused(
+        "cors.allowed_origins = [\"app.example\"]",
+        "cors.allowed_origins: \"app.example\"",
+    );
+    refused("rate.trusted_proxies = [\"lb\"]", "IP");
+    refused("listen = ", "1:");
+}
+
+#[test]
+fn a_refused_url_is_not_repeated() {
+    let error = Config::default().set_redis("http://:secret@host").unwrap_err();
+    assert!(!error.to_string().contains("secret"), "{error}");
+    let error = Config::from_toml("redis.url = \"http://:secret@host\"").unwrap_err();
+    assert!(!error.to_string().contains("secret"), "{error}");
+}
