@@ -36,7 +36,7 @@ pub fn routes() -> Router<AppState> {
                 .put(publish::publish)
                 .options(allow_stream),
         )
-        .route("/v1/streams/{*rest}", axum::routing::any(not_one_segment))
+        .route("/v1/streams/{name}/{*rest}", axum::routing::any(not_one_segment))
         .route("/v1/tail", get(merged).options(allow_read))
         .route("/healthz", get(ops::health).options(allow_read))
         .route("/readyz", get(ops::ready).options(allow_read))
