@@ -25,8 +25,12 @@ pub const PAGE_ENTRIES_DEFAULT: usize = 100;
 pub const PAGE_ENTRIES_MAX: usize = 1_000;
 /// Bytes of a page of the log: it is read in pieces, and no further when it has so many.
 pub const LOG_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Entries of the first piece of a page, before it is known how large they are.
-pub const PAGE_PIECE_ENTRIES: usize = 128;
+/// Entries of one piece of a page at the most. They bound a page if its entries are suddenly large.
+pub const PIECE_ENTRIES_MAX: usize = 256;
+/// Entries of the first piece of a page when it is not known how large they are.
+pub const PIECE_ENTRIES_UNKNOWN: usize = 16;
+/// Streams of which it is known how large their entries are.
+pub const ENTRY_SIZES_MAX: usize = 10_000;
 /// Entries that a filtered page looks through before it returns with what it found.
 pub const FILTER_SCAN_ENTRIES_MAX: usize = 20_000;
 /// Entries that a subscription may begin with by number (`last`).

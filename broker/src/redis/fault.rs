@@ -70,6 +70,10 @@ impl Fault {
             "NOAUTH" | "WRONGPASS" => Self::NotNow("Redis refuses the user or password"),
             "NOPERM" => Self::Refused("the Redis user lacks the permission"),
             "ERR" if details.starts_with("no such key") => Self::NoKey,
+            // How 7.0 words NOPERM for a command inside a script.
+            "ERR" if details.starts_with("The user executing the script can't") => {
+                Self::Refused("the Redis user lacks the permission")
+            }
             "ERR" if details.contains("exhausted the last possible ID") => {
                 Self::Refused("the stream has used its last possible ID")
             }

@@ -6,8 +6,9 @@
 -- ARGV[2]      length to which the stream is trimmed, about; or empty
 -- ARGV[3]      entry ID below which the stream is trimmed, about; or empty
 -- ARGV[4]      milliseconds after which the stream expires; or empty
--- ARGV[5]      1 if entries are large, so that few of them should be copied; or empty
--- ARGV[6 ..]   for each entry: the number of its arguments, then its fields and values in turn
+-- ARGV[5]      1 if that expiry is due; or empty: then only a stream that is new gets it
+-- ARGV[6]      1 if entries are large, so that few of them should be copied; or empty
+-- ARGV[7 ..]   for each entry: the number of its arguments, then its fields and values in turn
 --
 -- Returns one string for each entry: "+" if it was added or "=" if its key was known, then "<entry ID> <ordinal>",
 -- which is also what the key holds.
@@ -16,7 +17,7 @@ local stream, window = KEYS[1], ARGV[1]
 local known = redis.call('MGET', unpack(KEYS, 2))
 local results, added, index_of = {}, {}, {}
 
-local at = 6
+local at = 7
 for i = 1, #known do
   local count = tonumber(ARGV[at])
   local key = KEYS[i + 1]
@@ -34,7 +35,7 @@ end
 
 if #added > 0 then
   local info
-  if ARGV[5] == '1' then
+  if ARGV[6] == '1' then
     info = redis.call('XINFO', 'STREAM', stream, 'FULL', 'COUNT', '1')
   else
     info = redis.call('XINFO', 'STREAM', stream)
@@ -50,7 +51,9 @@ if #added > 0 then
   end
   if ARGV[2] ~= '' then redis.call('XTRIM', stream, 'MAXLEN', '~', ARGV[2]) end
   if ARGV[3] ~= '' then redis.call('XTRIM', stream, 'MINID', '~', ARGV[3]) end
-  if ARGV[4] ~= '' then redis.call('PEXPIRE', stream, ARGV[4]) end
+  if ARGV[4] ~= '' and (ARGV[5] == '1' or total == #added) then
+    redis.call('PEXPIRE', stream, ARGV[4])
+  end
 end
 
 for i = 1, #results do

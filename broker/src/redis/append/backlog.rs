@@ -152,3 +152,158 @@ impl Backlog {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::super::job::testing::{number, numbered};
+    use super::*;
+
+    fn name(n: usize) -> StreamName {
+        format!("doc:{n}").parse().unwrap()
+    }
+
+    fn push(backlog: &mut Backlog, stream: usize, numbers: std::ops::Range<u64>, keyed: bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let (items, _) = numbered(numbers, keyed, deadline);
+        backlog.push(&name(stream), items);
+    }
+
+    fn numbers(batch: &Batch) -> Vec<u64> {
+        batch.items.iter().map(number).collect()
+    }
+
+    #[test]
+    fn streams_take_turns_and_batches_are_of_one_kind() {
+        let mut backlog = Backlog::default();
+        push(&mut backlog, 1, 0..2, false);
+        push(&mut backlog, 1, 2..4, true);
+        push(&mut backlog, 1, 4..5, false);
+        push(&mut backlog, 2, 0..3, false);
+        let mut batches = Vec::new();
+        while let Some(batch) = backlog.next_batch() {
+            batches.push((batch.stream.clone(), numbers(&batch), batch.keyed));
+        }
+        let expected = [
+            (name(1), vec![0, 1], false),
+            (name(2), vec![0, 1, 2], false),
+            (name(1), vec![2, 3], true),
+        ];
+        assert_eq!(batches, expected, "what is behind a batch with keys waits");
+        backlog.answered(&name(1), true);
+        assert_eq!(numbers(&backlog.next_batch().unwrap()), [4]);
+        assert!(backlog.is_empty() && backlog.next_batch().is_none());
+    }
+
+    #[test]
+    fn batches_are_bounded() {
+        let mut backlog = Backlog::default();
+        let many = 2 * APPEND_BATCH_ENTRIES_MAX as u64 + 1;
+        push(&mut backlog, 1, 0..many, false);
+        let sizes: Vec<_> = std::iter::from_fn(|| backlog.next_batch().map(|b| b.items.len())).collect();
+        assert_eq!(sizes, [APPEND_BATCH_ENTRIES_MAX, APPEND_BATCH_ENTRIES_MAX, 1]);
+    }
+
+    #[test]
+    fn late_items_leave_and_nothing_is_left_behind() {
+        let mut backlog = Backlog::default();
+        let now = Instant::now();
+        let (items, mut results) = numbered(0..3, false, now);
+        backlog.push(&name(1), items);
+        push(&mut backlog, 1, 3..4, false);
+        let expired = backlog.expired(now);
+        assert_eq!(expired.iter().map(number).collect::<Vec<_>>(), [0, 1, 2]);
+        drop(expired);
+        assert_eq!(results.try_recv().unwrap().len(), 3);
+        assert_eq!(numbers(&backlog.next_batch().unwrap()), [3]);
+        backlog.answered(&name(1), false);
+        assert!(backlog.streams.is_empty() && backlog.turns.is_empty());
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Push {
+            stream: usize,
+            count: u64,
+            keyed: bool,
+        },
+        Send,
+        /// The oldest batch in flight is answered.
+        Answer,
+        /// The connection is lost: what has keys comes back.
+        Lose,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..3usize, 1..5u64, any::<bool>()).prop_map(|(stream, count, keyed)| Step::Push {
+                stream,
+                count,
+                keyed
+            }),
+            Just(Step::Send),
+            Just(Step::Send),
+            Just(Step::Answer),
+            Just(Step::Lose),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens in between, what is done of each stream is done in the order in which it came; only
+        /// what had no key can be lost.
+        #[test]
+        fn order_is_kept(steps in prop::collection::vec(step(), 1..200)) {
+            let mut backlog = Backlog::default();
+            let mut in_flight: VecDeque<Batch> = VecDeque::new();
+            let mut pushed = [0u64; 3];
+            let mut keyed_pushed: Vec<(usize, u64)> = Vec::new();
+            let mut done: Vec<(StreamName, u64)> = Vec::new();
+            let mut answer = |backlog: &mut Backlog, batch: Batch| {
+                done.extend(batch.items.iter().map(|item| (batch.stream.clone(), number(item))));
+                backlog.answered(&batch.stream, batch.keyed);
+            };
+            for step in steps {
+                match step {
+                    Step::Push { stream, count, keyed } => {
+                        let numbers = pushed[stream]..pushed[stream] + count;
+                        keyed_pushed.extend(numbers.clone().filter(|_| keyed).map(|n| (stream, n)));
+                        push(&mut backlog, stream, numbers, keyed);
+                        pushed[stream] += count;
+                    }
+                    Step::Send => in_flight.extend(backlog.next_batch()),
+                    Step::Answer => {
+                        if let Some(batch) = in_flight.pop_front() {
+                            answer(&mut backlog, batch);
+                        }
+                    }
+                    Step::Lose => {
+                        for batch in in_flight.drain(..) {
+                            if batch.keyed {
+                                backlog.put_back(batch);
+                            } else {
+                                backlog.answered(&batch.stream, false);
+                            }
+                        }
+                    }
+                }
+            }
+            loop {
+                in_flight.extend(backlog.next_batch());
+                let Some(batch) = in_flight.pop_front() else { break };
+                answer(&mut backlog, batch);
+            }
+            for stream in 0..3 {
+                let order: Vec<u64> = done.iter().filter(|(of, _)| *of == name(stream)).map(|(_, n)| *n).collect();
+                prop_assert!(order.is_sorted_by(|a, b| a < b), "{order:?}");
+            }
+            for (stream, n) in keyed_pushed {
+                prop_assert!(done.contains(&(name(stream), n)));
+            }
+            prop_assert!(backlog.is_empty() && backlog.streams.is_empty());
+        }
+    }
+}

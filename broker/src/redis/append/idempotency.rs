@@ -50,7 +50,8 @@ pub(super) fn command(
         .arg(u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1))
         .arg(or_empty(chores.entries_max))
         .arg(chores.trim_below.map_or_else(String::new, |id| id.to_string()))
-        .arg(or_empty(chores.expire_ms))
+        .arg(or_empty(chores.expiry_ms))
+        .arg(if chores.expiry_due { "1" } else { "" })
         .arg(if large(items) { "1" } else { "" });
     for item in items {
         command.arg(item.field_arguments());
@@ -88,4 +89,31 @@ fn decode(value: &[u8]) -> Option<Cursor> {
         EntryId::from_bytes(id.as_bytes()).ok()?,
         ordinal.parse().ok()?,
     ))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_read_exactly() {
+        let result = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let reply = Value::Array(vec![result("+5-1 9007199254740993"), result("=4-0 1")]);
+        let expected = [
+            Appended {
+                cursor: Cursor::new(EntryId::new(5, 1), 9_007_199_254_740_993),
+                duplicate: false,
+            },
+            Appended {
+                cursor: Cursor::new(EntryId::new(4, 0), 1),
+                duplicate: true,
+            },
+        ];
+        assert_eq!(answer(reply.clone(), 2).unwrap(), expected);
+        assert_eq!(answer(reply, 3), Err(Fault::Malformed));
+        for text in ["", "5-1 2", "+5-1", "+5-1 x", "+x 2"] {
+            assert_eq!(answer(Value::Array(vec![result(text)]), 1), Err(Fault::Malformed));
+        }
+    }
 }

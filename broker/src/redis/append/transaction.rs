@@ -38,7 +38,7 @@ pub(super) fn commands(key: &str, items: &[Item], chores: &Chores) -> Pipeline {
                 .take(),
         );
     }
-    if let Some(ms) = chores.expire_ms {
+    if let Some(ms) = chores.expiry_ms.filter(|_| chores.expiry_due) {
         pipeline.add_command(cmd("PEXPIRE").arg(key).arg(ms).take());
     }
     pipeline.add_command(cmd("EXEC"));
@@ -96,4 +96,60 @@ pub(super) fn answer(replies: Vec<Value>, entries: usize) -> Result<Answer, Faul
         newest: cursors.iter().rev().find_map(|c| c.as_ref().ok()).map(|c| c.id),
         cursors,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    fn replies(exec: Vec<Value>) -> Vec<Value> {
+        let mut replies = vec![Value::Okay];
+        replies.extend(exec.iter().map(|_| Value::SimpleString("QUEUED".into())));
+        replies.push(Value::Array(exec));
+        replies
+    }
+
+    fn info(added: i64) -> Value {
+        let pairs = [
+            ("length", Value::Int(2)),
+            ("entries-added", Value::Int(added)),
+            ("last-generated-id", text("7-1")),
+            ("max-deleted-entry-id", text("0-0")),
+            ("recorded-first-entry-id", text("7-0")),
+        ];
+        Value::Map(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (text(name), value))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn ordinals_count_back_from_the_total() {
+        let exec = vec![text("7-0"), text("7-1"), info(40), Value::Int(0)];
+        let answer = answer(replies(exec), 2).unwrap_or_else(|fault| unreachable!("{fault:?}"));
+        let cursor = |seq, ordinal| Ok(Cursor::new(EntryId::new(7, seq), ordinal));
+        assert_eq!(answer.cursors, [cursor(0, 39), cursor(1, 40)]);
+        assert_eq!((answer.newest, answer.fresh), (Some(EntryId::new(7, 1)), false));
+    }
+
+    #[test]
+    fn a_stream_that_holds_only_this_batch_is_fresh() {
+        let exec = vec![text("7-0"), text("7-1"), info(2)];
+        assert!(answer(replies(exec), 2).is_ok_and(|answer| answer.fresh));
+    }
+
+    #[test]
+    fn what_was_not_queued_was_not_done() {
+        let refused = |text: &str| redis::parse_redis_value(text.as_bytes()).unwrap_or_default();
+        let oom = refused("-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+        let abort = refused("-EXECABORT Transaction discarded because of previous errors.\r\n");
+        let replies = vec![Value::Okay, oom, Value::SimpleString("QUEUED".into()), abort];
+        assert_eq!(answer(replies, 1).err(), Some(Fault::Full));
+    }
 }

@@ -22,8 +22,10 @@ pub(super) struct Chores {
     pub(super) entries_max: Option<u64>,
     /// Entries below this ID are too old.
     pub(super) trim_below: Option<EntryId>,
-    /// The stream expires after so many milliseconds.
-    pub(super) expire_ms: Option<u64>,
+    /// The stream expires after so many milliseconds: the idle time, and how late its renewal may come.
+    pub(super) expiry_ms: Option<u64>,
+    /// Whether the expiry is to be renewed now; one that is new needs it in any case.
+    pub(super) expiry_due: bool,
 }
 
 /// Remembers, for the streams that were appended to of late, when they are due.
@@ -50,6 +52,7 @@ impl Upkeep {
     ) -> Chores {
         let mut chores = Chores {
             entries_max: retention.entries_max,
+            expiry_ms: expiry_ms(retention),
             ..Chores::default()
         };
         if retention.age_max.is_none() && retention.idle_max.is_none() {
@@ -73,7 +76,7 @@ impl Upkeep {
             && due.expire_at.is_none_or(|at| at <= now)
         {
             due.expire_at = Some(now + idle / STEPS);
-            chores.expire_ms = expiry_ms(retention);
+            chores.expiry_due = true;
         }
         chores
     }
@@ -96,11 +99,67 @@ impl Upkeep {
     }
 }
 
-/// Milliseconds after which a stream expires: the idle time, and how late its renewal may come.
+/// See [`Chores::expiry_ms`].
 pub(super) fn expiry_ms(retention: &Retention) -> Option<u64> {
     retention.idle_max.map(|idle| millis(idle + idle / STEPS).max(1))
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const AGE: Duration = Duration::from_secs(200);
+    const NOW_MS: u64 = 1_700_000_000_000;
+
+    fn both() -> Retention {
+        Retention {
+            entries_max: Some(7),
+            age_max: Some(AGE),
+            idle_max: Some(AGE),
+        }
+    }
+
+    #[test]
+    fn chores_are_due_once_per_step() {
+        let stream: StreamName = "doc:1".parse().unwrap();
+        let (mut upkeep, start) = (Upkeep::default(), Instant::now());
+        let first = upkeep.due(&stream, &both(), start, NOW_MS);
+        assert_eq!((first.entries_max, first.expiry_ms), (Some(7), Some(210_000)));
+        assert!(first.expiry_due);
+        assert_eq!(first.trim_below, None, "the server's clock is not known yet");
+        upkeep.appended(&stream, EntryId::new(NOW_MS - 5, 3));
+        let second = upkeep.due(&stream, &both(), start, NOW_MS);
+        assert!(!second.expiry_due);
+        assert_eq!(second.trim_below, Some(EntryId::new(NOW_MS - 200_005, 0)));
+        let third = upkeep.due(&stream, &both(), start, NOW_MS);
+        assert!(third.trim_below.is_none() && !third.expiry_due && third.expiry_ms.is_some());
+        let later = upkeep.due(&stream, &both(), start + AGE / STEPS, NOW_MS);
+        assert!(later.trim_below.is_some() && later.expiry_due);
+        upkeep.forget(&stream);
+        assert!(upkeep.due(&stream, &both(), start, NOW_MS).expiry_due);
+    }
+
+    #[test]
+    fn an_id_from_the_future_trims_nothing_more() {
+        let stream: StreamName = "doc:1".parse().unwrap();
+        let (mut upkeep, start) = (Upkeep::default(), Instant::now());
+        upkeep.due(&stream, &both(), start, NOW_MS);
+        upkeep.appended(&stream, EntryId::new(NOW_MS * 2, 0));
+        let chores = upkeep.due(&stream, &both(), start, NOW_MS);
+        assert_eq!(chores.trim_below, Some(EntryId::new(NOW_MS - 200_000, 0)));
+    }
+
+    #[test]
+    fn it_remembers_a_bounded_number_of_streams() {
+        let (mut upkeep, now) = (Upkeep::default(), Instant::now());
+        for n in 0..UPKEEP_STREAMS_MAX + 10 {
+            upkeep.due(&format!("doc:{n}").parse().unwrap(), &both(), now, NOW_MS);
+        }
+        assert!(upkeep.streams.len() <= UPKEEP_STREAMS_MAX);
+    }
 }

@@ -2,30 +2,46 @@
 //! so that large entries do not make a huge reply; pieces are put together only if they show the same history with
 //! nothing removed between them, so together they are as good as one look.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, cmd};
-use shared::limits::{LOG_PAGE_BYTES_MAX, PAGE_PIECE_ENTRIES, VERDICT_COUNT_ENTRIES_MAX};
-use shared::{EntryId, StreamView};
+use shared::limits::{
+    ENTRY_SIZES_MAX, LOG_PAGE_BYTES_MAX, PIECE_ENTRIES_MAX, PIECE_ENTRIES_UNKNOWN, VERDICT_COUNT_ENTRIES_MAX,
+};
+use shared::{EntryId, StreamName, StreamView};
 
 use super::super::fault::Fault;
 use super::super::parse::{self, RawEntry};
 
-/// How large the entries were that were read of late: the first piece of a page goes by it.
+/// How large the entries of streams were when they were read last: the first piece of a page goes by it.
 #[derive(Debug, Default)]
-pub(super) struct EntrySize(AtomicUsize);
+pub(super) struct EntrySizes(Mutex<HashMap<StreamName, usize>>);
 
-impl EntrySize {
-    fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed).max(1)
+impl EntrySizes {
+    /// Entries that the first piece should have.
+    fn first_piece(&self, stream: &StreamName) -> usize {
+        let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match sizes.get(stream) {
+            // Two at the least: the first may be the one that the reader knows already.
+            Some(bytes) => (LOG_PAGE_BYTES_MAX / bytes).clamp(2, PIECE_ENTRIES_MAX),
+            None => PIECE_ENTRIES_UNKNOWN,
+        }
     }
 
-    /// Rises at once, falls slowly: one stream of large entries among many is enough to be careful.
-    fn saw(&self, average_bytes: usize) {
-        let before = self.0.load(Ordering::Relaxed);
-        self.0.store(average_bytes.max(before / 8 * 7), Ordering::Relaxed);
+    fn saw(&self, stream: &StreamName, average_bytes: usize) {
+        let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = sizes.get_mut(stream) {
+            *known = average_bytes;
+        } else {
+            if sizes.len() >= ENTRY_SIZES_MAX {
+                // Costs each stream one round trip more, which is cheaper than to know the oldest.
+                sizes.clear();
+            }
+            sizes.insert(stream.clone(), average_bytes);
+        }
     }
 }
 
@@ -49,20 +65,23 @@ pub(super) struct Gathered {
 /// One stream, over one connection.
 pub(super) struct Source<'a> {
     connection: &'a mut MultiplexedConnection,
-    key: &'a str,
-    entry_size: &'a EntrySize,
+    stream: &'a StreamName,
+    key: String,
+    sizes: &'a EntrySizes,
 }
 
 impl<'a> Source<'a> {
     pub(super) fn new(
         connection: &'a mut MultiplexedConnection,
-        key: &'a str,
-        entry_size: &'a EntrySize,
+        stream: &'a StreamName,
+        key: String,
+        sizes: &'a EntrySizes,
     ) -> Self {
         Self {
             connection,
+            stream,
             key,
-            entry_size,
+            sizes,
         }
     }
 
@@ -75,15 +94,17 @@ impl<'a> Source<'a> {
 
     /// Up to `wanted` entries of a range; fewer if they are large, but at least one if there is one.
     pub(super) async fn gather(&mut self, range: Range, wanted: usize) -> Result<Gathered, Fault> {
-        // Two at the least: the first may be the one that the reader knows already.
-        let first = (LOG_PAGE_BYTES_MAX / self.entry_size.get()).clamp(2, PAGE_PIECE_ENTRIES.max(2));
+        let first = self.sizes.first_piece(self.stream);
         let mut gathered = self.piece(range, wanted.min(first)).await?;
         loop {
             let bytes: usize = gathered.entries.iter().map(RawEntry::size_bytes).sum();
             let average = bytes.checked_div(gathered.entries.len()).unwrap_or(0).max(1);
-            self.entry_size.saw(average);
+            if !gathered.entries.is_empty() {
+                self.sizes.saw(self.stream, average);
+            }
             let missing = wanted - gathered.entries.len();
-            let count = missing.min(LOG_PAGE_BYTES_MAX.saturating_sub(bytes) / average);
+            let room = LOG_PAGE_BYTES_MAX.saturating_sub(bytes) / average;
+            let count = missing.min(room).min(PIECE_ENTRIES_MAX);
             let Some(last) = gathered.entries.last().map(|entry| entry.id) else {
                 return Ok(gathered);
             };
@@ -112,8 +133,8 @@ impl<'a> Source<'a> {
             newest_first: false,
         };
         let mut counted = 0;
+        let count = self.sizes.first_piece(self.stream);
         loop {
-            let count = (LOG_PAGE_BYTES_MAX / self.entry_size.get()).clamp(1, PAGE_PIECE_ENTRIES * 10);
             let piece = self.piece(range, count).await?;
             counted += piece.entries.len() as u64;
             let trimmed_past = piece.view.first.is_none_or(|first| first > id) && removed(view, &piece.view);
@@ -137,7 +158,7 @@ impl<'a> Source<'a> {
         commands
             .add_command(cmd("MULTI"))
             .add_command(self.info())
-            .add_command(range.command(self.key, count))
+            .add_command(range.command(&self.key, count))
             .add_command(cmd("EXEC"));
         let asked_at = Instant::now();
         let replies = self.connection.send_packed_commands(&commands, 0, 4).await;
@@ -154,7 +175,7 @@ impl<'a> Source<'a> {
     }
 
     fn info(&self) -> Cmd {
-        cmd("XINFO").arg("STREAM").arg(self.key).take()
+        cmd("XINFO").arg("STREAM").arg(&self.key).take()
     }
 }
 

@@ -16,13 +16,13 @@ use super::fault::Fault;
 use super::keys::KeyTemplate;
 use super::parse;
 use crate::{Page, ReadError, ReadRequest, Unavailable};
-use gather::{EntrySize, Source};
+use gather::{EntrySizes, Source};
 
 /// Reads pages.
 pub(super) struct Reader {
     pool: Pool,
     keys: KeyTemplate,
-    entry_size: EntrySize,
+    sizes: EntrySizes,
 }
 
 impl Reader {
@@ -48,7 +48,7 @@ impl Reader {
         Ok(Self {
             pool,
             keys,
-            entry_size: EntrySize::default(),
+            sizes: EntrySizes::default(),
         })
     }
 
@@ -58,10 +58,9 @@ impl Reader {
             limit: request.limit.clamp(1, PAGE_ENTRIES_MAX),
             ..*request
         };
-        let key = self.keys.stream_key(stream);
         let work = async {
-            match self.attempt(stream, &key, &request).await {
-                Err(Fault::Lost(_)) => self.attempt(stream, &key, &request).await,
+            match self.attempt(stream, &request).await {
+                Err(Fault::Lost(_)) => self.attempt(stream, &request).await,
                 done => done,
             }
         };
@@ -78,9 +77,10 @@ impl Reader {
         parse::text(reply.map_err(|e| Fault::of(&e))?)
     }
 
-    async fn attempt(&self, stream: &StreamName, key: &str, request: &ReadRequest) -> Result<Page, Fault> {
+    async fn attempt(&self, stream: &StreamName, request: &ReadRequest) -> Result<Page, Fault> {
         let mut connection = self.connection().await?;
-        let mut source = Source::new(&mut connection, key, &self.entry_size);
+        let key = self.keys.stream_key(stream);
+        let mut source = Source::new(&mut connection, stream, key, &self.sizes);
         let done = page::read(&mut source, stream, request).await;
         if matches!(done, Err(Fault::Lost(_))) {
             // It may still get answers to what it was asked; nobody shall wait behind those.

@@ -1,0 +1,71 @@
+//! The first connection: one clear line when it fails, no secrets in it.
+
+use broker::testing::RedisServer;
+use broker::{RedisConfig, RedisLog};
+
+use crate::support::*;
+
+async fn refused(config: RedisConfig) -> String {
+    let error = match in_time("the refusal", RedisLog::connect(config)).await {
+        Ok(_) => panic!("connected"),
+        Err(error) => error.to_string(),
+    };
+    assert!(!error.contains('\n') && !error.contains("secret"), "{error}");
+    error
+}
+
+#[tokio::test]
+async fn each_failure_is_one_line() {
+    let nobody = tempfile::tempdir().unwrap();
+    let path = nobody.path().join("none");
+    let error = refused(RedisConfig::new(format!("unix://{}", path.display()))).await;
+    assert!(error.contains("none"), "{error}");
+    let error = refused(RedisConfig::new("redis://:secret@127.0.0.1:1/0")).await;
+    assert!(error.contains("127.0.0.1:1"), "{error}");
+    refused(RedisConfig::new("http://127.0.0.1:1")).await;
+    let server = RedisServer::start().await;
+    let mut command = redis::cmd("CONFIG");
+    command.arg("SET").arg("requirepass").arg("open sesame");
+    let _: redis::Value = raw(&server, &command).await;
+    let error = refused(RedisConfig::new(server.url())).await;
+    assert!(error.contains("password"), "{error}");
+    let error = refused(RedisConfig::new(format!("{}?pass=secret", server.url()))).await;
+    assert!(error.contains("password"), "{error}");
+    let template = RedisConfig {
+        key_template: "weir".into(),
+        ..RedisConfig::new(server.url())
+    };
+    assert!(refused(template).await.contains("NAME"));
+    RedisLog::connect(RedisConfig::new(format!("{}?pass=open%20sesame", server.url())))
+        .await
+        .map(drop)
+        .unwrap();
+}
+
+#[tokio::test]
+async fn settings_print_without_the_password() {
+    let config = RedisConfig::new("redis://:secret@h");
+    assert!(!format!("{config:?}").contains("secret"));
+}
+
+#[tokio::test]
+async fn plain_keys_are_served() {
+    let server = RedisServer::start().await;
+    run(&server, "XADD logs:api 5-1 level info").await;
+    let log = RedisLog::connect(RedisConfig {
+        key_template: "logs:NAME".into(),
+        ..config(server.url())
+    })
+    .await
+    .unwrap();
+    use broker::{From, Log, ReadRequest};
+    let page = log
+        .read(&name("api"), &ReadRequest::forward(From::Start, 5))
+        .await
+        .unwrap();
+    assert_eq!(&page.entries[0].event.data.raw()[..], br#"{"level":"info"}"#);
+    assert!(!log.append(&name("api"), keyed(7)).await.unwrap().duplicate);
+    assert!(log.append(&name("api"), keyed(7)).await.unwrap().duplicate);
+    let keys: Vec<String> = raw(&server, redis::cmd("KEYS").arg("*")).await;
+    assert!(keys.contains(&"{logs:api}:k:7".to_owned()), "{keys:?}");
+}

@@ -1,0 +1,16 @@
+//! The Redis engine on a real server that is made to fail: lost replies, a hung process, restarts, a full memory,
+//! a replica, missing permissions. What both engines promise is in `tests/contract`.
+#![allow(clippy::unwrap_used)]
+
+mod proxy;
+mod refusals;
+mod support;
+
+mod connecting;
+mod crowd;
+mod hung;
+mod keyed_order;
+mod lost_replies;
+mod reading;
+mod restart;
+mod retention;

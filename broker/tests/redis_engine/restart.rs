@@ -1,0 +1,103 @@
+//! A server that is killed and started again with its append-only file.
+
+use std::sync::Arc;
+
+use broker::testing::RedisServer;
+use broker::{AppendError, From, Log, ReadRequest, RedisLog};
+use shared::{StreamName, Verdict};
+use tokio::sync::watch;
+
+use crate::support::*;
+
+const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+
+/// Publishes keyed numbers in order until it is told to stop, each again until it is in; returns how many.
+async fn produce(log: Arc<RedisLog>, stream: StreamName, done: watch::Receiver<bool>) -> u64 {
+    let mut next = 0;
+    while !*done.borrow() {
+        let batch: Vec<u64> = (next..next + 7).collect();
+        let receipt = log
+            .submit(&stream, batch.iter().map(|n| keyed(*n)).collect())
+            .await;
+        let results = match receipt {
+            Ok(receipt) => receipt.await,
+            Err(error) => vec![Err(error)],
+        };
+        match results.into_iter().collect::<Result<Vec<_>, _>>() {
+            Ok(appended) => {
+                let ordinals: Vec<_> = appended.iter().map(|a| a.cursor.ordinal.unwrap().0).collect();
+                assert_eq!(ordinals, batch.iter().map(|n| n + 1).collect::<Vec<_>>());
+                next += 7;
+            }
+            Err(error) => assert!(error.is_retryable(), "{error}"),
+        }
+    }
+    next
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keyed_producers_lose_and_double_nothing() {
+    let server = RedisServer::start_with_args(&DURABLE).await;
+    let log = log(server.url()).await;
+    let streams: Vec<_> = (0..6).map(|n| name(&format!("doc:{n}"))).collect();
+    let (tell, done) = watch::channel(false);
+    let mut producers = tokio::task::JoinSet::new();
+    for stream in &streams {
+        let (log, stream, done) = (log.clone(), stream.clone(), done.clone());
+        producers.spawn(async move { (stream.clone(), produce(log, stream, done).await) });
+    }
+    for _ in 0..4 {
+        let before = length(&server, &streams[0]).await;
+        until("some progress", async || {
+            length(&server, &streams[0]).await > before + 50
+        })
+        .await;
+        server.restart().await;
+    }
+    tell.send_replace(true);
+    while let Some(produced) = in_time("the producers", producers.join_next()).await {
+        let (stream, count) = produced.unwrap();
+        assert_eq!(
+            numbers(&log, &stream).await,
+            (0..count).collect::<Vec<_>>(),
+            "{stream}"
+        );
+        let page = log
+            .read(&stream, &ReadRequest::forward(From::Start, 1))
+            .await
+            .unwrap();
+        assert_eq!(page.verdict, Verdict::Continuous);
+    }
+}
+
+#[tokio::test]
+async fn appends_wait_for_a_restart() {
+    let server = RedisServer::start_with_args(&DURABLE).await;
+    let log = log(server.url()).await;
+    let stream = name("doc:1");
+    log.append(&stream, number(0)).await.unwrap();
+    server.kill();
+    until("the loss to be noticed", async || log.check().await.is_err()).await;
+    let waiting = log.submit(&stream, vec![number(1), number(2)]).await.unwrap();
+    server.restart().await;
+    let results = in_time("the appends", waiting).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(numbers(&log, &stream).await, [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn shutdown_completes_what_is_queued() {
+    let server = RedisServer::start().await;
+    let log = log(server.url()).await;
+    let stream = name("doc:1");
+    let mut receipts = Vec::new();
+    for n in 0..3_000 {
+        receipts.push(log.submit(&stream, vec![number(n)]).await.unwrap());
+    }
+    in_time("the shutdown", log.shutdown()).await;
+    for receipt in receipts {
+        receipt.await.pop().unwrap().unwrap();
+    }
+    assert_eq!(length(&server, &stream).await, 3_000);
+    assert_eq!(log.append(&stream, number(1)).await, Err(AppendError::Closed));
+}
