@@ -189,6 +189,8 @@ pub const PUBLISH_LINES_UNACKNOWLEDGED_MAX: usize = 10_000;
 pub const PUBLISH_BYTES_UNACKNOWLEDGED_MAX: usize = 32 * 1024 * 1024;
 /// Bytes that `weir publish` reads from its input at once, and about as many go into one write.
 pub const PUBLISH_FRAME_BYTES: usize = 64 * 1024;
+/// Bytes that `weir publish` sends before the edge has begun to answer.
+pub const PUBLISH_PROBE_BYTES: usize = 4 * 1024;
 /// Writes of `weir publish` that wait for the connection.
 pub const PUBLISH_FRAMES_QUEUED_MAX: usize = 2;
 /// Batches of lines that wait between reading and publishing.

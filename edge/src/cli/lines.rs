@@ -1,4 +1,5 @@
-//! Lines out of chunks of bytes that end anywhere. A line that was cut off before its line feed never comes out.
+//! Lines out of chunks of bytes that end anywhere. A line that was cut off before its line feed does not come out by
+//! itself. It never holds more than one line.
 
 use bytes::Bytes;
 
@@ -9,6 +10,8 @@ pub(super) struct LineAssembler {
     carry: Vec<u8>,
     chunk: Bytes,
     line_bytes_max: usize,
+    /// Within a line that was refused.
+    skipping: bool,
 }
 
 /// A line is longer than it may be.
@@ -23,6 +26,7 @@ impl LineAssembler {
             carry: Vec::new(),
             chunk: Bytes::new(),
             line_bytes_max,
+            skipping: false,
         }
     }
 
@@ -37,21 +41,43 @@ impl LineAssembler {
     }
 
     /// The next complete line, without its line feed (and a carriage return before it). A line that lies within one
-    /// chunk is not copied.
+    /// chunk is not copied. After an error the rest of that line is passed over.
     pub(super) fn next_line(&mut self) -> Result<Option<Bytes>, LineTooLong> {
-        let end = memchr::memchr(b'\n', &self.chunk);
-        let add = end.unwrap_or(self.chunk.len());
-        if self.carry.len() + add > self.line_bytes_max {
-            return Err(LineTooLong(self.line_bytes_max));
+        loop {
+            let end = memchr::memchr(b'\n', &self.chunk);
+            let part = self.chunk.split_to(end.unwrap_or(self.chunk.len()));
+            if end.is_some() {
+                // The line feed itself.
+                let _ = self.chunk.split_to(1);
+            }
+            if self.skipping {
+                self.skipping = end.is_none();
+                if self.skipping {
+                    return Ok(None);
+                }
+                continue;
+            }
+            if self.carry.len() + part.len() > self.line_bytes_max {
+                self.carry = Vec::new();
+                self.skipping = end.is_none();
+                return Err(LineTooLong(self.line_bytes_max));
+            }
+            if end.is_none() {
+                self.carry.extend_from_slice(&part);
+                return Ok(None);
+            }
+            return Ok(Some(self.complete(part)));
         }
-        let Some(end) = end else {
-            self.carry.extend_from_slice(&self.chunk);
-            self.chunk.clear();
-            return Ok(None);
-        };
-        let mut line = self.chunk.split_to(end);
-        // The line feed itself.
-        let _ = self.chunk.split_to(1);
+    }
+
+    /// The beginning of a line that will not be completed, if there is one.
+    pub(super) fn rest(&mut self) -> Option<Bytes> {
+        let rest = std::mem::take(&mut self.carry);
+        (!rest.is_empty()).then(|| Bytes::from(rest))
+    }
+
+    fn complete(&mut self, part: Bytes) -> Bytes {
+        let mut line = part;
         if !self.carry.is_empty() {
             self.carry.extend_from_slice(&line);
             line = Bytes::from(std::mem::take(&mut self.carry));
@@ -59,7 +85,7 @@ impl LineAssembler {
         if line.last() == Some(&b'\r') {
             line.truncate(line.len() - 1);
         }
-        Ok(Some(line))
+        line
     }
 }
 
@@ -126,6 +152,29 @@ mod tests {
                 }
             }
             prop_assert_eq!(lines_of(&chunks, 1_000).unwrap(), expected);
+        }
+
+        /// A line that is too long is one error, wherever the chunks end; the others come out.
+        #[test]
+        fn a_long_line_is_passed_over(len in 0usize..60, size in 1usize..20) {
+            let mut text = b"before\n".to_vec();
+            text.resize(7 + len, b'x');
+            text.extend_from_slice(b"\nafter\nrest");
+            let (mut assembler, mut lines, mut errors) = (LineAssembler::new(10), Vec::new(), 0);
+            for chunk in text.chunks(size) {
+                assembler.feed(Bytes::copy_from_slice(chunk));
+                loop {
+                    match assembler.next_line() {
+                        Ok(Some(line)) if line.iter().all(|b| *b == b'x') => {}
+                        Ok(Some(line)) => lines.push(line),
+                        Ok(None) => break,
+                        Err(_) => errors += 1,
+                    }
+                }
+            }
+            prop_assert_eq!(errors, usize::from(len > 10));
+            prop_assert_eq!(lines, ["before", "after"]);
+            prop_assert_eq!(assembler.rest().unwrap(), "rest");
         }
 
         /// The bound holds, wherever the chunks end.

@@ -6,6 +6,7 @@ mod backoff;
 mod client;
 mod lines;
 mod outage;
+mod problem;
 mod stop;
 mod terminal;
 

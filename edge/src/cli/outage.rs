@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::client::Problem;
+use super::problem::Problem;
 use super::terminal::Notice;
 
 /// Failures in a row that are nobody's business: most connections that are cut are back at the first attempt.
@@ -14,8 +14,10 @@ const QUIET_FAILURES: u32 = 1;
 /// A pause as long as this is told of.
 const QUIET_PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// What takes notices.
+type Print = Box<dyn Fn(&Notice) + Send + Sync>;
+
 /// The failures since a connection last worked.
-#[derive(Debug)]
 pub(super) struct Outage {
     url: String,
     backoff: Backoff,
@@ -25,12 +27,16 @@ pub(super) struct Outage {
     ever_connected: bool,
     /// What was told last, so that it is told once.
     told: Option<String>,
-    print: fn(&Notice),
+    print: Print,
 }
 
 impl Outage {
     /// No failure yet. `url` is for people. What there is to say is handed to `print`.
-    pub(super) fn new(url: String, retry_for: Option<Duration>, print: fn(&Notice)) -> Self {
+    pub(super) fn new(
+        url: String,
+        retry_for: Option<Duration>,
+        print: impl Fn(&Notice) + Send + Sync + 'static,
+    ) -> Self {
         Self {
             url,
             backoff: Backoff::default(),
@@ -38,7 +44,7 @@ impl Outage {
             since: None,
             ever_connected: false,
             told: None,
-            print,
+            print: Box::new(print),
         }
     }
 

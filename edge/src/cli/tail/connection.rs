@@ -10,12 +10,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::follower::{Follower, Step};
 use super::output::{Batch, Output};
-use crate::cli::client::{Edge, Problem, accepted};
+use crate::cli::client::Edge;
+use crate::cli::client::NDJSON;
 use crate::cli::lines::LineAssembler;
 use crate::cli::outage::Outage;
-
-/// The content type of a tail of lines.
-const NDJSON: &str = "application/x-ndjson";
+use crate::cli::problem::{Problem, accepted};
 
 /// What is asked for in every connection, and what only in the first.
 #[derive(Debug)]
@@ -69,7 +68,6 @@ impl From<Problem> for Cut {
 }
 
 /// A tail and its connections.
-#[derive(Debug)]
 pub(super) struct Tailer<'a> {
     pub(super) edge: &'a Edge,
     pub(super) request: Request,

@@ -47,6 +47,9 @@ pub(crate) struct Conversation {
     socket: TcpStream,
     /// What was read and not taken yet.
     read: Vec<u8>,
+    /// What of the request's body was decoded, and up to where its lines were taken.
+    body: Vec<u8>,
+    body_at: usize,
     /// Method and path, as they came.
     pub(crate) target: String,
     /// Parameters of the query, decoded, in order.
@@ -76,6 +79,8 @@ impl Conversation {
         Some(Self {
             socket,
             read,
+            body: Vec::new(),
+            body_at: 0,
             target: format!("{method} {path}"),
             query: query
                 .split('&')
@@ -135,46 +140,55 @@ impl Conversation {
         self.send_raw(text.as_bytes()).await;
     }
 
+    /// The body of a request that has a content length.
+    pub(crate) async fn whole_body(&mut self) -> String {
+        let length: usize = self.headers["content-length"].parse().unwrap();
+        while self.read.len() < length {
+            timeout(DEADLINE, self.fill())
+                .await
+                .expect("a body in time")
+                .expect("a whole body");
+        }
+        String::from_utf8(self.read.drain(..length).collect()).unwrap()
+    }
+
     /// The next line of the request's body, without its line feed; `None` when the body has ended.
     pub(crate) async fn body_line(&mut self) -> Option<String> {
         timeout(DEADLINE, self.next_line()).await.expect("a line in time")
     }
 
     async fn next_line(&mut self) -> Option<String> {
-        // The body's chunks lie in `read`; lines are taken out of them across their borders.
-        let mut line = Vec::new();
         loop {
-            let size_end = loop {
-                if let Some(end) = self.read.windows(2).position(|w| w == b"\r\n") {
-                    break end;
-                }
-                self.fill().await?;
-            };
-            let size =
-                usize::from_str_radix(std::str::from_utf8(&self.read[..size_end]).unwrap(), 16).unwrap();
-            while self.read.len() < size_end + 2 + size + 2 {
-                self.fill().await?;
+            let rest = &self.body[self.body_at..];
+            if let Some(end) = rest.iter().position(|b| *b == b'\n') {
+                let line = String::from_utf8(rest[..end].to_vec()).unwrap();
+                self.body_at += end + 1;
+                return Some(line);
             }
-            let data: Vec<u8> = self
-                .read
-                .drain(..size_end + 2 + size + 2)
-                .skip(size_end + 2)
-                .take(size)
-                .collect();
-            if data.is_empty() {
-                assert!(line.is_empty(), "a body that ends within a line");
+            self.body.drain(..self.body_at);
+            self.body_at = 0;
+            if self.next_chunk().await? == 0 {
+                assert!(self.body.is_empty(), "a body that ends within a line");
                 return None;
             }
-            if let Some(end) = data.iter().position(|b| *b == b'\n') {
-                line.extend_from_slice(&data[..end]);
-                let rest = String::from_utf8(data[end + 1..].to_vec()).unwrap();
-                if !rest.is_empty() {
-                    self.read.splice(..0, chunk(&rest).into_bytes());
-                }
-                return Some(String::from_utf8(line).unwrap());
-            }
-            line.extend_from_slice(&data);
         }
+    }
+
+    /// Takes the next chunk of the request's body; brings its size.
+    async fn next_chunk(&mut self) -> Option<usize> {
+        let start = loop {
+            if let Some(end) = self.read.windows(2).position(|w| w == b"\r\n") {
+                break end + 2;
+            }
+            self.fill().await?;
+        };
+        let size = usize::from_str_radix(std::str::from_utf8(&self.read[..start - 2]).unwrap(), 16).unwrap();
+        while self.read.len() < start + size + 2 {
+            self.fill().await?;
+        }
+        self.body.extend_from_slice(&self.read[start..start + size]);
+        self.read.drain(..start + size + 2);
+        Some(size)
     }
 
     /// Waits until the client has closed the connection.

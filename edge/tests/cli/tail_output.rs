@@ -1,17 +1,12 @@
 //! `weir tail` and its output: readers that are slow, that leave, that come back; and the `--resume` file.
 
-#![allow(clippy::unwrap_used)]
-#![allow(dead_code, reason = "the helpers are shared with other tests")]
-
-mod fake_edge;
-mod weir_process;
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fake_edge::FakeEdge;
-use weir_process::{Weir, weir};
+use crate::fake_edge::{Conversation, FakeEdge};
+use crate::script::tail;
 
+/// Events of many lengths.
 fn event(n: u64) -> String {
     let data = format!("event {n} {}", "x".repeat((n % 300) as usize));
     format!("{{\"id\":\"{n}-0\",\"stream\":\"a\",\"data\":\"{data}\",\"cursor\":\"{n}-0.{n}\"}}\n")
@@ -19,12 +14,6 @@ fn event(n: u64) -> String {
 
 fn events(numbers: std::ops::RangeInclusive<u64>) -> String {
     numbers.map(event).collect()
-}
-
-fn tail(edge: &FakeEdge, args: &[&str]) -> Weir {
-    let url = edge.url();
-    let fixed = ["tail", "a", "--output", "raw", "--url", url.as_str()];
-    weir(fixed.iter().chain(args).copied())
 }
 
 /// The number of the event on a line.
@@ -97,7 +86,7 @@ fn chunk(text: &str) -> String {
 }
 
 /// Sends events until the tail takes no more, which is when its output is blocked.
-async fn fill(request: &mut fake_edge::Conversation) {
+async fn fill(request: &mut Conversation) {
     let mut next = 1;
     let blocked = Duration::from_millis(700);
     while let Ok(sent) = tokio::time::timeout(
