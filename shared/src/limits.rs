@@ -51,6 +51,8 @@ pub const RING_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const RINGS_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How long a stream without subscribers stays in the hub, so that a reconnect storm meets its ring.
 pub const STREAM_LINGER: Duration = Duration::from_secs(30);
+/// How often the hub gives up what nobody uses.
+pub const HUB_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Streams that one edge tails at the same time.
 pub const STREAMS_TAILED_MAX: usize = 1_000_000;
 

@@ -24,7 +24,7 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use shared::StreamName;
-use shared::limits::{CONNECT_TIMEOUT, LIVE_POLL};
+use shared::limits::{CONNECT_TIMEOUT, HUB_SWEEP_INTERVAL, LIVE_POLL};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -74,10 +74,12 @@ impl RedisLog {
         let tail = Arc::new(Tail::start(connector, keys, config.tail, &tasks, stop.clone()));
         tasks.close();
         let feed: Weak<dyn Feed> = Arc::downgrade(&(tail.clone() as Arc<dyn Feed>));
+        let hub = Hub::new(config.hub, feed);
+        tasks.spawn(sweep(Arc::downgrade(&hub), stop.clone()));
         let log = Arc::new(Self {
             lanes,
             reader,
-            hub: Hub::new(config.hub, feed),
+            hub,
             tail,
             tasks,
             stop,
@@ -102,6 +104,18 @@ impl RedisLog {
         };
         // Else the engine tries on, and says so by `check`.
         let _ = timeout(CONNECT_TIMEOUT, ready).await;
+    }
+}
+
+/// Lets the hub give up what nobody uses, for as long as there is a hub.
+async fn sweep(hub: Weak<Hub>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(HUB_SWEEP_INTERVAL) => {}
+        }
+        let Some(hub) = hub.upgrade() else { return };
+        hub.sweep();
     }
 }
 

@@ -15,7 +15,7 @@ use super::super::connect::{Connector, Purpose};
 use super::super::fault::Fault;
 use super::super::parse;
 use super::doorbell::Doorbell;
-use super::followed::Followed;
+use super::run::{Key, Streams};
 use crate::backoff::Backoff;
 use crate::hub::lock;
 
@@ -23,14 +23,14 @@ use crate::hub::lock;
 const RING_AGAIN_PAUSE: Duration = Duration::from_millis(2);
 
 /// The streams of one group, with the last entry that the tail has read of each.
-type Positions = Arc<Mutex<HashMap<Vec<u8>, EntryId>>>;
+type Positions = Arc<Mutex<HashMap<Key, EntryId>>>;
 
 /// The groups, each with a task and a connection of its own.
 pub(super) struct Blocking {
     connector: Connector,
     doorbell: Arc<Doorbell>,
     groups: Vec<(Positions, AbortOnDropHandle<()>)>,
-    group_of: HashMap<Vec<u8>, usize>,
+    group_of: HashMap<Key, usize>,
 }
 
 impl Blocking {
@@ -44,7 +44,7 @@ impl Blocking {
     }
 
     /// Brings the groups up to date with the streams that are followed and how far each has been read.
-    pub(super) fn follow(&mut self, streams: &HashMap<Vec<u8>, Followed>) {
+    pub(super) fn follow(&mut self, streams: &Streams) {
         self.group_of.retain(|key, group| {
             let keep = streams.contains_key(key);
             if !keep {
@@ -115,7 +115,7 @@ async fn ring(connector: Connector, doorbell: Arc<Doorbell>, positions: Position
 
 /// Waits for an entry in any stream of the group; brings the keys of those that have one.
 async fn wait(connection: &mut MultiplexedConnection, positions: &Positions) -> Result<Vec<Vec<u8>>, Fault> {
-    let (keys, ids): (Vec<Vec<u8>>, Vec<String>) = lock(positions)
+    let (keys, ids): (Vec<Key>, Vec<String>) = lock(positions)
         .iter()
         .map(|(key, id)| (key.clone(), id.to_string()))
         .unzip();
@@ -142,7 +142,7 @@ async fn wait(connection: &mut MultiplexedConnection, positions: &Positions) -> 
         // One of the keys holds something else; the tail finds out which. Until then all are looked at.
         Err(Fault::WrongType) => {
             tokio::time::sleep(BLOCKING_READ_WAIT).await;
-            Ok(keys)
+            Ok(keys.iter().map(|key| key.to_vec()).collect())
         }
         Err(fault) => Err(fault),
     }

@@ -48,6 +48,8 @@ pub(super) struct Followed {
     entries_max: usize,
     /// When its counters were last seen to add up.
     pub(super) checked_at: Instant,
+    /// Whether it is in line to be read.
+    pub(super) queued: bool,
 }
 
 impl Followed {
@@ -59,6 +61,7 @@ impl Followed {
             verify: false,
             entries_max: ENTRIES_FIRST,
             checked_at: Instant::now(),
+            queued: false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The tail's loop: connect, hear which keys rang, read them, publish, check; and all over again when the
 //! connection is lost.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -42,7 +42,7 @@ pub(super) async fn run(
         doorbell,
         live,
         streams: HashMap::new(),
-        dirty: HashSet::new(),
+        dirty: VecDeque::new(),
         check_queue: VecDeque::new(),
         blocking: None,
     };
@@ -74,16 +74,22 @@ pub(super) async fn run(
     }
 }
 
+/// The key of a stream, shared by everything that names it.
+pub(super) type Key = Arc<[u8]>;
+/// What is followed.
+pub(super) type Streams = HashMap<Key, Followed>;
+
 /// Everything the loop owns. Survives connections.
 struct TailLoop {
     keys: KeyTemplate,
     doorbell: Arc<Doorbell>,
     live: Arc<AtomicBool>,
-    streams: HashMap<Vec<u8>, Followed>,
-    /// Keys to read.
-    dirty: HashSet<Vec<u8>>,
+    streams: Streams,
+    /// Keys to read, first come first served: under load each stream collects entries while it waits for its turn,
+    /// so that its next read brings several. A stream that is in here says so itself.
+    dirty: VecDeque<Key>,
     /// Streams in the order in which their counters are checked.
-    check_queue: VecDeque<(Vec<u8>, Arc<Channel>)>,
+    check_queue: VecDeque<(Key, Arc<Channel>)>,
     blocking: Option<Blocking>,
 }
 
@@ -128,7 +134,7 @@ impl TailLoop {
             }
             None => self.blocking = Some(Blocking::new(connector.clone(), self.doorbell.clone())),
         }
-        self.dirty.extend(self.streams.keys().cloned());
+        self.mark_all();
         info!(
             streams = self.streams.len(),
             blocking = self.blocking.is_some(),
@@ -165,15 +171,36 @@ impl TailLoop {
         }
     }
 
+    /// Puts a stream in line to be read, unless it is there already.
+    fn mark(&mut self, key: &[u8]) {
+        let Some((key, _)) = self.streams.get_key_value(key) else {
+            return;
+        };
+        let key = key.clone();
+        if let Some(followed) = self.streams.get_mut(&key)
+            && !std::mem::replace(&mut followed.queued, true)
+        {
+            self.dirty.push_back(key);
+        }
+    }
+
+    fn mark_all(&mut self) {
+        for (key, followed) in &mut self.streams {
+            if !std::mem::replace(&mut followed.queued, true) {
+                self.dirty.push_back(key.clone());
+            }
+        }
+    }
+
     /// Takes over what the doorbell has collected.
     fn take_news(&mut self) -> Result<(), Fault> {
         let news = self.doorbell.take();
         for (follow, channel) in news.changes {
-            let key = self.keys.stream_key(channel.stream()).into_bytes();
+            let key: Key = self.keys.stream_key(channel.stream()).into_bytes().into();
             if follow {
-                self.dirty.insert(key.clone());
                 self.check_queue.push_back((key.clone(), channel.clone()));
-                self.streams.insert(key, Followed::new(channel));
+                self.streams.insert(key.clone(), Followed::new(channel));
+                self.mark(&key);
             } else if self
                 .streams
                 .get(&key)
@@ -186,13 +213,11 @@ impl TailLoop {
             return Err(Fault::Lost("the connection to Redis was lost"));
         }
         if news.all_dirty {
-            self.dirty.extend(self.streams.keys().cloned());
+            self.mark_all();
         }
-        self.dirty.extend(
-            news.dirty
-                .into_iter()
-                .filter(|key| self.streams.contains_key(key)),
-        );
+        for key in &news.dirty {
+            self.mark(key);
+        }
         if let Some(blocking) = &mut self.blocking {
             blocking.follow(&self.streams);
         }
@@ -214,7 +239,7 @@ impl TailLoop {
             let Some(followed) = followed else { continue };
             if followed.checked_at.elapsed() >= CHECK_EVERY {
                 followed.must_verify();
-                self.dirty.insert(key.clone());
+                self.mark(&key);
             }
             self.check_queue.push_back((key, channel));
         }
@@ -222,13 +247,13 @@ impl TailLoop {
 
     /// Reads a share of the dirty streams, each as its plan says.
     async fn read_dirty(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
-        let share: Vec<Vec<u8>> = self.dirty.iter().take(LIVE_READ_STREAMS_MAX).cloned().collect();
         let (mut fast, mut slow) = (Vec::new(), Vec::new());
-        for key in share {
-            self.dirty.remove(&key);
-            let Some(followed) = self.streams.get(&key) else {
+        for _ in 0..self.dirty.len().min(LIVE_READ_STREAMS_MAX) {
+            let Some(key) = self.dirty.pop_front() else { break };
+            let Some(followed) = self.streams.get_mut(&key) else {
                 continue;
             };
+            followed.queued = false;
             match followed.plan() {
                 Plan::Fast(_) => fast.push(key),
                 Plan::Open | Plan::Verify(_) => slow.push(key),
@@ -244,17 +269,13 @@ impl TailLoop {
         .await;
         if read.is_err() {
             // Whatever was not read is read after the connection is back.
-            self.dirty.extend(fast.into_iter().chain(slow));
+            fast.iter().chain(&slow).for_each(|key| self.mark(key));
         }
         read
     }
 
     /// One `XREAD` over all these streams.
-    async fn read_fast(
-        &mut self,
-        connection: &mut MultiplexedConnection,
-        keys: &[Vec<u8>],
-    ) -> Result<(), Fault> {
+    async fn read_fast(&mut self, connection: &mut MultiplexedConnection, keys: &[Key]) -> Result<(), Fault> {
         if keys.is_empty() {
             return Ok(());
         }
@@ -262,7 +283,10 @@ impl TailLoop {
         let smallest = streams().map(Followed::entries_max).min().unwrap_or(1);
         let limit = smallest.min(LIVE_READ_ENTRIES_TOTAL / keys.len()).max(2);
         let mut command = cmd("XREAD");
-        command.arg("COUNT").arg(limit).arg("STREAMS").arg(keys);
+        command.arg("COUNT").arg(limit).arg("STREAMS");
+        for key in keys {
+            command.arg(&**key);
+        }
         for followed in streams() {
             if let Plan::Fast(after) = followed.plan() {
                 command.arg(after.to_string());
@@ -283,19 +307,15 @@ impl TailLoop {
             let Some(followed) = self.streams.get_mut(key) else {
                 continue;
             };
-            if followed.read_fast(found.remove(key).unwrap_or_default(), limit) == Outcome::Again {
-                self.dirty.insert(key.clone());
+            if followed.read_fast(found.remove(&**key).unwrap_or_default(), limit) == Outcome::Again {
+                self.mark(key);
             }
         }
         Ok(())
     }
 
     /// One transaction over a few streams that reads their counters and their entries.
-    async fn read_slow(
-        &mut self,
-        connection: &mut MultiplexedConnection,
-        keys: &[Vec<u8>],
-    ) -> Result<(), Fault> {
+    async fn read_slow(&mut self, connection: &mut MultiplexedConnection, keys: &[Key]) -> Result<(), Fault> {
         let limit_of = |followed: &Followed| followed.entries_max().min(LIVE_READ_ENTRIES_TOTAL / keys.len());
         let mut pipe = Pipeline::new();
         pipe.atomic();
@@ -303,7 +323,7 @@ impl TailLoop {
             let Some(followed) = self.streams.get(key) else {
                 continue;
             };
-            pipe.cmd("XINFO").arg("STREAM").arg(key);
+            pipe.cmd("XINFO").arg("STREAM").arg(&**key);
             if let Plan::Verify(after) = followed.plan() {
                 let limit = limit_of(followed);
                 pipe.cmd("XREAD")
@@ -344,7 +364,7 @@ impl TailLoop {
                 Err(fault) => return Err(fault),
             };
             if followed.read_verified(&view, entries, limit) == Outcome::Again {
-                self.dirty.insert(key.clone());
+                self.mark(key);
             }
         }
         Ok(())
