@@ -71,6 +71,9 @@ async fn merged(
 ) -> Result<Response, ApiError> {
     let format = negotiate(&headers, &[Format::Ndjson, Format::Sse]).ok_or_else(not_acceptable)?;
     let (streams, query) = TailQuery::parse_merged(&uri, now_ms())?;
+    for stream in &streams {
+        state.stream_name(stream.as_str())?;
+    }
     let max = state.config.limits.subscriptions_max;
     if streams.len() > max {
         return Err(broker::ReadError::TooManySubscriptions(max).into());

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use broker::{Delivery, Direction, From, Order, Page, ReadRequest, Subscriber, SubscriberConfig};
-use shared::limits::{FILTER_SCAN_ENTRIES_MAX, PAGE_BYTES_MAX};
+use broker::{Delivery, Direction, Filter, From, Order, Page, ReadRequest, Subscriber, SubscriberConfig};
+use shared::limits::{FILTER_SCAN_ENTRIES_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX};
 use shared::{Cursor, StreamName, Verdict, wire};
 use tokio::time::Instant;
 
@@ -63,47 +63,59 @@ async fn collect(
     query: &PageQuery,
     request: ReadRequest,
 ) -> Result<Page, ApiError> {
-    let mut page = state.log.read(stream, &request).await?;
-    let mut scanned = page.entries.len();
-    let all = query.filter.passes_all();
-    if !all {
-        page.entries.retain(|entry| query.filter.passes(entry));
-    }
-    while !all
-        && !page.tail_reached
-        && page.entries.len() < request.limit
-        && scanned < FILTER_SCAN_ENTRIES_MAX
-    {
-        let next = ReadRequest {
-            direction: go_on(request.direction, page.cursor),
-            ..request
-        };
-        let more = state.log.read(stream, &next).await?;
-        scanned += more.entries.len();
-        // What was lost further on stands before the entries of the next request, which meets it again.
-        let broken = matches!(more.verdict, Verdict::Gap { .. } | Verdict::Reset);
-        if broken && !page.entries.is_empty() {
-            break;
-        }
-        if broken {
-            page.verdict = more.verdict;
-        }
-        let room = request.limit - page.entries.len();
-        let mut matching = more
-            .entries
-            .into_iter()
-            .filter(|entry| query.filter.passes(entry));
-        page.entries.extend(matching.by_ref().take(room));
-        page.head = more.head;
-        let cut_short = matching.next().is_some();
-        page.tail_reached = more.tail_reached && !cut_short;
-        page.cursor = match page.entries.last() {
-            Some(last) if cut_short => last.cursor,
-            _ => more.cursor,
-        };
-    }
+    let mut page = if query.filter.passes_all() {
+        state.log.read(stream, &request).await?
+    } else {
+        search(state, stream, &query.filter, request).await?
+    };
     bound_bytes(&mut page);
     Ok(page)
+}
+
+/// Looks for entries that pass the filter, in large pages, whatever the limit of what is found.
+async fn search(
+    state: &AppState,
+    stream: &StreamName,
+    filter: &Filter,
+    request: ReadRequest,
+) -> Result<Page, ApiError> {
+    let mut read = ReadRequest {
+        limit: PAGE_ENTRIES_MAX,
+        ..request
+    };
+    let mut scanned = 0;
+    let mut found: Option<Page> = None;
+    loop {
+        let mut page = state.log.read(stream, &read).await?;
+        scanned += page.entries.len();
+        let entries = std::mem::take(&mut page.entries);
+        let mut matching = entries.into_iter().filter(|entry| filter.passes(entry));
+        if let Some(before) = found.take() {
+            let broken = matches!(page.verdict, Verdict::Gap { .. } | Verdict::Reset);
+            if broken && !before.entries.is_empty() {
+                // This loss stands behind what was found; the next request meets it first.
+                return Ok(before);
+            }
+            page.entries = before.entries;
+            if !broken {
+                page.verdict = before.verdict;
+            }
+        }
+        let room = request.limit - page.entries.len();
+        page.entries.extend(matching.by_ref().take(room));
+        if matching.next().is_some() {
+            page.tail_reached = false;
+            if let Some(last) = page.entries.last() {
+                page.cursor = last.cursor;
+            }
+        }
+        let full = page.entries.len() >= request.limit;
+        if full || page.tail_reached || scanned >= FILTER_SCAN_ENTRIES_MAX {
+            return Ok(page);
+        }
+        read.direction = go_on(request.direction, page.cursor);
+        found = Some(page);
+    }
 }
 
 /// Where a read goes on after `cursor`, in the same direction and with the same ends.

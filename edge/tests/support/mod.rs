@@ -1,6 +1,6 @@
 //! An edge in this process, on a port of its own, for tests.
 
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

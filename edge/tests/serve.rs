@@ -1,0 +1,201 @@
+//! `weir serve` as a process: what it says, how it fails, how it ends.
+
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code)]
+#[path = "cli/weir_process.rs"]
+mod weir_process;
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
+use weir_process::{Weir, weir};
+
+/// The address a running edge announces.
+async fn address(edge: &mut Weir) -> String {
+    loop {
+        let line = edge.notice().await;
+        if let Some((_, address)) = line.split_once("listening on http://") {
+            return address.trim_end_matches('"').trim().to_owned();
+        }
+    }
+}
+
+fn ask(address: &str, request: &str) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[track_caller]
+fn one_line(stderr: &str) {
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.starts_with("weir: "), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_mistake_is_one_line_and_status_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weir.toml");
+    std::fs::write(&file, "[limits]\nevent_bites = 1\n").unwrap();
+    let file = file.to_str().unwrap();
+    for (args, hint) in [
+        (&["serve", "--bogus"][..], "--bogus"),
+        (&["serve", "--listen"], "--listen"),
+        (&["serve", "--listen", "nonsense"], "listen: \"nonsense\""),
+        (&["serve", "--config", "/nowhere/weir.toml"], "/nowhere/weir.toml"),
+        (
+            &["serve", "--config", file],
+            "weir.toml:2:1: unknown field `event_bites`",
+        ),
+        (&["serve", "--redis", "http://:secret@host"], "redis://"),
+        (&["swim"], "swim"),
+    ] {
+        let ended = weir(args).ended().await;
+        assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.stderr);
+        one_line(&ended.stderr);
+        assert!(ended.stderr.contains(hint), "{args:?}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
+    }
+    let help = weir(["serve", "--help"]).ended().await;
+    assert_eq!(help.code, Some(0));
+    assert!(help.stdout.contains("--redis <URL>"), "{}", help.stdout);
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_is_one_line_and_status_one() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let ended = weir([
+        "serve",
+        "--redis",
+        &format!("redis://:secret@{taken}/0"),
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    let ended = ended.ended().await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(
+        ended.stderr.lines().last().unwrap().starts_with("weir: "),
+        "{}",
+        ended.stderr
+    );
+    assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = weir(["serve", "--listen", &address]).ended().await;
+    assert_eq!(ended.code, Some(1));
+    one_line(&ended.stderr);
+    assert!(
+        ended.stderr.contains(&format!("cannot listen on {address}")),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[tokio::test]
+async fn without_redis_it_says_so_first_and_works() {
+    let mut edge = weir(["serve", "--listen", "127.0.0.1:0"]);
+    let first = edge.notice().await;
+    assert!(
+        first.contains("no Redis given") && first.contains("http://127.0.0.1:"),
+        "{first}"
+    );
+    let address = address(&mut edge).await;
+    let answer = ask(
+        &address,
+        "POST /v1/streams/a HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10\r\n\r\n{\"data\":1}",
+    );
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    edge.signal("TERM");
+    let ended = edge.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    for (first, second) in [("TERM", "INT"), ("INT", "TERM")] {
+        let mut edge = weir(["serve", "--listen", "127.0.0.1:0"]);
+        let address = address(&mut edge).await;
+        // Somebody whose request never ends.
+        let mut slow = TcpStream::connect(&address).unwrap();
+        slow.write_all(
+            b"POST /v1/streams/a HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n",
+        )
+        .unwrap();
+        slow.read_exact(&mut [0; 25]).unwrap();
+        edge.signal(first);
+        while !edge.notice().await.contains("draining") {}
+        edge.signal(second);
+        let ended = edge.ended().await;
+        assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn flags_beat_the_environment_which_beats_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weir.toml");
+    std::fs::write(&file, "listen = \"127.0.0.2:0\"\n[log]\nformat = \"json\"\n").unwrap();
+    let run = |flag: Option<&'static str>, environment: Option<&'static str>| {
+        let mut args = vec!["serve", "--config", file.to_str().unwrap()];
+        args.extend(flag.iter().flat_map(|listen| ["--listen", listen]));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_weir"));
+        command
+            .args(args)
+            .env_clear()
+            .stderr(std::process::Stdio::piped());
+        command.env("WEIR_REDIS", "");
+        if let Some(listen) = environment {
+            command.env("WEIR_LISTEN", listen);
+        }
+        let mut child = command.spawn().unwrap();
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+        let line = lines
+            .find_map(|line| line.ok().filter(|line| line.contains("listening on")))
+            .unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // The format comes from the file: each line is an object.
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        line["message"].as_str().unwrap().to_owned()
+    };
+    assert!(run(None, None).contains("http://127.0.0.2:"));
+    assert!(run(None, Some("")).contains("http://127.0.0.2:"));
+    assert!(run(None, Some("127.0.0.3:0")).contains("http://127.0.0.3:"));
+    assert!(run(Some("127.0.0.4:0"), Some("127.0.0.3:0")).contains("http://127.0.0.4:"));
+}
+
+#[tokio::test]
+async fn debug_logs_find_a_publish_by_its_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weir.toml");
+    std::fs::write(&file, "[log]\nlevel = \"debug\"\n").unwrap();
+    let mut edge = weir([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--config",
+        file.to_str().unwrap(),
+    ]);
+    let address = address(&mut edge).await;
+    ask(
+        &address,
+        "POST /v1/streams/a HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10\r\n\
+         traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n{\"data\":1}",
+    );
+    let line = loop {
+        let line = edge.notice().await;
+        if line.contains("published") {
+            break line;
+        }
+    };
+    assert!(line.contains("4bf92f3577b34da6a3ce929d0e0e4736"), "{line}");
+    assert!(line.contains("connection{id="), "{line}");
+    edge.signal("TERM");
+    assert_eq!(edge.ended().await.code, Some(0));
+}
