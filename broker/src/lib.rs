@@ -28,7 +28,7 @@ pub use hub::{Channel, Feed, Hub, HubConfig};
 pub use log::{
     Appended, Direction, From, IdempotencyKey, KeyError, Limits, Log, NewEvent, Page, ReadRequest, Receipt,
 };
-pub use memory::{MemoryConfig, MemoryLog};
+pub use memory::{MemoryClock, MemoryConfig, MemoryLog, MemorySnapshot};
 pub use redis::{ConnectError, RedisConfig, RedisLog, TailMode};
 pub use retention::{Retention, RetentionRule, RetentionRules};
 pub use subscriber::{Delivery, Joined, Order, Subscriber, SubscriberConfig};

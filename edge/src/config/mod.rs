@@ -225,6 +225,7 @@ impl Config {
             retention: self.retention.clone(),
             hub: self.hub.clone(),
             bytes_max: self.memory.bytes_max,
+            ..MemoryConfig::default()
         }
     }
 
