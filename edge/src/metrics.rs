@@ -73,6 +73,11 @@ fn describe() {
         Unit::Seconds,
         "Time from a request's head to the head of its answer, by route."
     );
+    describe_counter!("weir_websockets_opened_total", "WebSockets opened.");
+    describe_counter!(
+        "weir_websockets_closed_total",
+        "WebSockets ended, by the name of their close code; `lost` had none."
+    );
     describe_counter!(
         "weir_rate_limited_total",
         "Requests and publishes refused by the rate limits, by kind."

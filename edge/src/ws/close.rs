@@ -118,4 +118,15 @@ mod tests {
             .collect();
         assert_eq!(retry, [1012, 4000, 4001]);
     }
+
+    #[test]
+    fn the_document_has_every_code_and_tells_who_may_come_back() {
+        let document = include_str!("../../docs/websocket.md");
+        for code in CloseCode::ALL {
+            let row = format!("| {} |", code.code());
+            let line = document.lines().find(|line| line.starts_with(&row)).unwrap();
+            let advice = line.trim_end_matches([' ', '|']).rsplit('|').next().unwrap();
+            assert_eq!(advice.trim().starts_with("yes"), code.retry(), "{line}");
+        }
+    }
 }

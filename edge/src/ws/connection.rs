@@ -108,7 +108,8 @@ impl Connection {
             limiter: RateLimiter::direct(Quota::per_second(per_second)),
             read_after: None,
             gauges: Gauges::default(),
-            drain: state.drain.clone(),
+            // A token of its own: every wait locks it.
+            drain: state.drain.child_token(),
             draining: false,
             delivery_bytes_max: config.tail.outbox_bytes_max,
             close_timeout: WS_CLOSE_TIMEOUT.min(config.drain.deadline / 4),
@@ -156,12 +157,19 @@ impl Connection {
     /// Whether the socket is read now.
     fn reads(&mut self, now: Instant) -> bool {
         if self.read_after.is_some_and(|at| now >= at) {
-            self.read_after = None;
+            // The frame that came too early is counted now.
+            self.read_after = self.pause(now);
         }
         self.session.wants_read()
             && self.submitting.is_none()
             && self.read_after.is_none()
             && self.socket.reply_bytes() < WS_REPLY_BYTES_QUEUED_MAX
+    }
+
+    /// Counts a frame; returns until when to read no more, if it came too early.
+    fn pause(&self, now: Instant) -> Option<Instant> {
+        let early = self.limiter.check().err()?;
+        Some(now + early.wait_time_from(self.limiter.clock().now()))
     }
 
     fn deadline(&self) -> Instant {
@@ -240,9 +248,7 @@ impl Connection {
     }
 
     fn message(&mut self, message: &Message, now: Instant) {
-        if let Err(early) = self.limiter.check() {
-            self.read_after = Some(now + early.wait_time_from(self.limiter.clock().now()));
-        }
+        self.read_after = self.pause(now);
         let format = if message.is_text() {
             Format::Json
         } else if message.is_binary() {

@@ -133,7 +133,8 @@ fn parse_message_pack(frame: &[u8]) -> Result<(Fields<'static>, Data), ApiError>
         .iter()
         .position(|(key, _)| key.as_str() == Some("data"))
         .map(|at| payload_of_value(&pairs.swap_remove(at).1));
-    let fields = Fields::deserialize(rmpv::Value::Map(pairs)).map_err(|e| invalid(e.to_string()))?;
+    let fields = Fields::deserialize(rmpv::Value::Map(pairs))
+        .map_err(|rmpv::ext::Error::Syntax(problem)| invalid(problem))?;
     Ok((fields, data))
 }
 
