@@ -68,8 +68,6 @@ pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(10 * 60);
 pub const MEMORY_ENGINE_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Streams that the in-memory engine holds.
 pub const MEMORY_ENGINE_STREAMS_MAX: usize = 100_000;
-/// Pause between two sweeps of the hub, which let go what nobody follows.
-pub const HUB_SWEEP_PAUSE: Duration = Duration::from_secs(1);
 /// Pause between two sweeps of the in-memory engine, which free what has expired.
 pub const MEMORY_ENGINE_SWEEP_PAUSE: Duration = Duration::from_secs(5);
 

@@ -24,7 +24,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use shared::limits::{
-    APPEND_BATCH_ENTRIES_MAX, HUB_SWEEP_PAUSE, MEMORY_ENGINE_BYTES_MAX, MEMORY_ENGINE_STREAMS_MAX,
+    APPEND_BATCH_ENTRIES_MAX, HUB_SWEEP_INTERVAL, MEMORY_ENGINE_BYTES_MAX, MEMORY_ENGINE_STREAMS_MAX,
     MEMORY_ENGINE_SWEEP_PAUSE,
 };
 use shared::{Event, StreamName};
@@ -232,7 +232,7 @@ fn settle(sum: &AtomicUsize, before: usize, after: usize) {
 async fn sweep_for_ever(log: Weak<MemoryLog>) {
     let mut swept_at = Instant::now();
     loop {
-        tokio::time::sleep(HUB_SWEEP_PAUSE).await;
+        tokio::time::sleep(HUB_SWEEP_INTERVAL).await;
         let Some(log) = log.upgrade() else { return };
         log.hub.sweep();
         if swept_at.elapsed() >= MEMORY_ENGINE_SWEEP_PAUSE {

@@ -1,5 +1,5 @@
 //! The contract of a log: one suite, run against each engine. `cargo test -p broker --test contract memory::` runs
-//! one half.
+//! one part, `redis::doorbell::` and `redis::blocking::` the others.
 //!
 //! Each case is an async function over a [`Fixture`], which brings up a fresh log of one engine and does to its
 //! streams what only that engine's operator or another client could do. The cases wait for conditions, under a
@@ -9,6 +9,7 @@
 #[macro_use]
 mod fixture;
 mod memory;
+mod redis;
 
 mod append;
 mod join;
