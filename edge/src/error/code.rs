@@ -1,16 +1,8 @@
-//! Errors as clients see them. The one file that maps what went wrong to a status and a body:
-//! `{"error":{"code","message"}}`.
-//!
-//! Two kinds of text are kept apart. The *message* of an [`ApiError`] is written for the client: what happened and
-//! what to do. What only the operator may know (addresses, replies of the server) goes to the process log at the
-//! place where it happened and never into an `ApiError`.
+//! What went wrong, for programs: each code with its status, and whether trying again helps.
 
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use broker::{AppendError, FilterError, KeyError, ReadError, Unavailable};
-use shared::{CursorError, NameError, wire};
+use axum::http::StatusCode;
 
 /// How long a client is asked to wait when the log or the edge is away for the moment.
 const RETRY_AFTER_AWAY: Duration = Duration::from_secs(1);
@@ -77,6 +69,37 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code.
+    pub const ALL: &[Self] = &[
+        Self::BadRequest,
+        Self::InvalidStream,
+        Self::InvalidParameter,
+        Self::InvalidJson,
+        Self::InvalidEvent,
+        Self::InvalidFrame,
+        Self::NotSubscribed,
+        Self::InvalidKey,
+        Self::ForbiddenOrigin,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::RequestTimeout,
+        Self::HeadersTooLarge,
+        Self::WrongType,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::UpgradeRequired,
+        Self::TooManySubscriptions,
+        Self::RateLimited,
+        Self::Internal,
+        Self::Refused,
+        Self::Unavailable,
+        Self::TooManyStreams,
+        Self::Closing,
+        Self::Unconfirmed,
+        Self::Full,
+    ];
+
     /// The code as it stands in the body.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -142,7 +165,7 @@ impl Code {
     }
 
     /// How long to wait before the same request may succeed; `None` where trying again does not help.
-    fn retry_after(self) -> Option<Duration> {
+    pub(super) fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Unavailable | Self::TooManyStreams | Self::Closing | Self::Unconfirmed => {
                 Some(RETRY_AFTER_AWAY)
@@ -150,132 +173,5 @@ impl Code {
             Self::Full => Some(RETRY_AFTER_FULL),
             _ => None,
         }
-    }
-}
-
-/// An error that is safe to show to a client.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct ApiError {
-    code: Code,
-    message: String,
-    retry_after: Option<Duration>,
-}
-
-impl ApiError {
-    /// An error with a message for the client.
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            retry_after: code.retry_after(),
-        }
-    }
-
-    /// A parameter that cannot be used; the message names it.
-    pub fn parameter(name: &str, problem: impl std::fmt::Display) -> Self {
-        Self::new(Code::InvalidParameter, format!("parameter \"{name}\": {problem}"))
-    }
-
-    /// Asks the client to wait that long.
-    #[must_use]
-    pub fn retry_after(mut self, pause: Duration) -> Self {
-        self.retry_after = Some(pause);
-        self
-    }
-
-    /// What went wrong, for programs.
-    pub fn code(&self) -> Code {
-        self.code
-    }
-
-    /// What went wrong, for people.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// Appends `{"code":…,"message":…}`.
-    pub fn push_json(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"code\":\"");
-        out.extend_from_slice(self.code.as_str().as_bytes());
-        out.extend_from_slice(b"\",\"message\":");
-        wire::push_json_string(out, &self.message);
-        out.push(b'}');
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let mut body = b"{\"error\":".to_vec();
-        self.push_json(&mut body);
-        body.extend_from_slice(b"}\n");
-        let mut response = (self.code.status(), body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(pause) = self.retry_after {
-            // Whole seconds, rounded up: coming back too early only costs another refusal.
-            let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-        }
-        response
-    }
-}
-
-impl From<Unavailable> for ApiError {
-    fn from(error: Unavailable) -> Self {
-        Self::new(Code::Unavailable, error.to_string())
-    }
-}
-
-impl From<AppendError> for ApiError {
-    fn from(error: AppendError) -> Self {
-        let code = match &error {
-            AppendError::Unavailable(_) => Code::Unavailable,
-            AppendError::Unconfirmed => Code::Unconfirmed,
-            AppendError::TooLarge { .. } => Code::TooLarge,
-            AppendError::Full => Code::Full,
-            AppendError::WrongType => Code::WrongType,
-            AppendError::Refused(_) => Code::Refused,
-            AppendError::Closed => Code::Closing,
-        };
-        Self::new(code, error.to_string())
-    }
-}
-
-impl From<ReadError> for ApiError {
-    fn from(error: ReadError) -> Self {
-        let code = match &error {
-            ReadError::Unavailable(_) => Code::Unavailable,
-            ReadError::WrongType => Code::WrongType,
-            ReadError::Refused(_) => Code::Refused,
-            ReadError::TooManyStreams(_) => Code::TooManyStreams,
-            ReadError::TooManySubscriptions(_) => Code::TooManySubscriptions,
-        };
-        Self::new(code, error.to_string())
-    }
-}
-
-impl From<NameError> for ApiError {
-    fn from(error: NameError) -> Self {
-        Self::new(Code::InvalidStream, error.to_string())
-    }
-}
-
-impl From<KeyError> for ApiError {
-    fn from(error: KeyError) -> Self {
-        Self::new(Code::InvalidKey, error.to_string())
-    }
-}
-
-impl From<FilterError> for ApiError {
-    fn from(error: FilterError) -> Self {
-        Self::parameter("match", error)
-    }
-}
-
-impl From<CursorError> for ApiError {
-    fn from(error: CursorError) -> Self {
-        Self::parameter("from", error)
     }
 }
