@@ -15,8 +15,8 @@ use crate::{Direction, Log, Page, ReadError, ReadRequest};
 
 /// What a read brought.
 pub(super) enum Fetched {
-    /// The page after the cursor.
-    Page(Arc<Page>),
+    /// The page after the cursor, and the position from which it really goes on.
+    Page(Arc<Page>, Cursor),
     /// No page, because the channel's ring has the cursor now.
     InRing,
 }
@@ -86,9 +86,9 @@ pub(super) async fn read(
         .and_then(|ordinal| channel.distance_below(ordinal))
         .is_some_and(|distance| distance <= channel.backfill_entries_max() as u64);
     if !near {
-        return Ok(Fetched::Page(
-            Pages::read(log, channel.stream(), cursor, limit).await?,
-        ));
+        let page = Pages::read(log, channel.stream(), cursor, limit).await?;
+        let start = start_after(log, channel.stream(), &page, cursor).await?;
+        return Ok(Fetched::Page(page, start));
     }
     let _turn = channel.backfill.lock().await;
     if channel.join(cursor, false).is_some() {
@@ -98,7 +98,49 @@ pub(super) async fn read(
     if matches!(page.verdict, Verdict::Continuous | Verdict::Gap { .. }) {
         channel.extend_back(before(&page, cursor.id), &page.entries);
     }
-    Ok(Fetched::Page(page))
+    let start = start_after(log, channel.stream(), &page, cursor).await?;
+    Ok(Fetched::Page(page, start))
+}
+
+/// The position from which a page that was asked for after `asked` really goes on.
+///
+/// After a reset it must be one of the new history: with the ID of the old one a reader that is cut off before the
+/// next event, and resumes there, would be told of the same reset again.
+async fn start_after(
+    log: &Arc<dyn Log>,
+    stream: &StreamName,
+    page: &Page,
+    asked: Cursor,
+) -> Result<Cursor, ReadError> {
+    match page.verdict {
+        Verdict::Continuous | Verdict::Unverified => return Ok(asked),
+        Verdict::Gap { lost } => {
+            return Ok(Cursor {
+                id: asked.id,
+                ordinal: asked.ordinal.map(|Ordinal(n)| Ordinal(n + lost)),
+            });
+        }
+        Verdict::Reset => {}
+    }
+    let Some(first) = page.entries.first() else {
+        return Ok(page.cursor);
+    };
+    let direction = Direction::Backward {
+        before: Some(first.cursor),
+        since: None,
+    };
+    let request = ReadRequest {
+        direction,
+        until: None,
+        limit: 1,
+    };
+    let last_before = log.read(stream, &request).await?;
+    // Without one, the page begins with the first entry that exists.
+    let id = last_before
+        .entries
+        .first()
+        .map_or(EntryId::ZERO, |entry| entry.id());
+    Ok(before(page, id))
 }
 
 /// The position before the first entry of a page that was read after `id`; the page's own where it is empty.

@@ -120,10 +120,9 @@ impl Slot {
                     verdict: Verdict::Continuous,
                 };
             }
-            if let Fetched::Page(page) =
+            if let Fetched::Page(page, start) =
                 fetch::read(log, &slot.place.channel, cursor, slot.page_entries).await?
             {
-                let start = slot.start_after(&page, cursor);
                 slot.take_page(&page, start, true);
                 break Joined {
                     cursor: start,
@@ -284,26 +283,13 @@ impl Slot {
                     self.go_live(join);
                 }
             }
-            Fetched::Page(page) => {
-                let start = self.start_after(page, from);
-                let nothing_new = page.entries.is_empty() && start == from;
-                self.take_page(page, start, false);
+            Fetched::Page(page, start) => {
+                let nothing_new = page.entries.is_empty() && *start == from;
+                self.take_page(page, *start, false);
                 if nothing_new && !self.is_live() {
                     self.fetch(log, NOTHING_NEW_PAUSE);
                 }
             }
-        }
-    }
-
-    /// The position from which a page that was asked for after `asked` really goes on.
-    fn start_after(&self, page: &Page, asked: Cursor) -> Cursor {
-        match page.verdict {
-            Verdict::Continuous | Verdict::Unverified => asked,
-            Verdict::Gap { lost } => Cursor {
-                id: asked.id,
-                ordinal: asked.ordinal.map(|Ordinal(n)| Ordinal(n + lost)),
-            },
-            Verdict::Reset => fetch::before(page, asked.id),
         }
     }
 
