@@ -163,8 +163,9 @@ impl Channel {
     /// Finds the place of `cursor` in the ring, so that a subscriber can go on from there without reading the log.
     ///
     /// A `trusted` cursor has just come out of the log, so it may also lie between entries, beyond the head, or be
-    /// without an ordinal. Any other must be an entry of the ring with an ordinal that fits: everything else is for
-    /// the log to judge. So is an ordinal below the channel's: it means that something was lost.
+    /// without an ordinal. Any other must be an entry of the ring with its very ordinal: everything else is for the
+    /// log to judge. An ordinal below the channel's means that something was lost. One above it means that another
+    /// edge has told the reader of a loss that this one has yet to find, of entries which the ring may still hold.
     pub(crate) fn join(&self, cursor: Cursor, trusted: bool) -> Option<Join> {
         let state = lock(&self.state);
         let head = state.head?;
@@ -183,7 +184,7 @@ impl Channel {
                 ordinal: cursor.ordinal,
             });
         }
-        if !trusted && (before.id != cursor.id || cursor.ordinal.is_none()) {
+        if !trusted && (before != cursor || cursor.ordinal.is_none()) {
             return None;
         }
         if cursor.ordinal.is_some() && cursor.ordinal < before.ordinal {
