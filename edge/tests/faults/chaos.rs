@@ -1,0 +1,303 @@
+//! The faults: which, in what order (drawn from the seed), and how each is done.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use shared::StreamName;
+use tokio::time::{Instant, sleep};
+
+use crate::cluster::{Cluster, EDGES};
+use crate::truth::Operator;
+
+/// New connections of clients are cut after so many bytes at the most, as long as the faults last.
+pub const CUT_BYTES_MAX: u64 = 192 * 1024;
+/// Bytes that a power failure takes from the end of Redis's file.
+const POWER_BYTES_MAX: u64 = 48 * 1024;
+/// How long it may take until a subscriber has received what is the newest.
+const SEEN: Duration = Duration::from_secs(60);
+const SEEN_POLL: Duration = Duration::from_millis(1);
+
+/// One thing that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// An edge is killed (SIGKILL) and started again.
+    KillEdge,
+    /// All edges are killed at once and started again.
+    KillAllEdges,
+    /// An edge is stopped (SIGSTOP) and goes on (SIGCONT).
+    FreezeEdge,
+    /// Every connection of clients is cut, in mid-frame.
+    CutClients,
+    /// Every connection between edges and Redis is cut, in mid-frame.
+    CutRedis,
+    /// Redis is killed (SIGKILL) and started again from its file.
+    KillRedis,
+    /// Redis is killed, and the last part of its file is lost.
+    LosePower,
+    /// A stream is trimmed while it is read.
+    Trim,
+    /// Single entries are deleted while a stream is read.
+    DeleteEntries,
+    /// A stream is deleted; the next publish creates it anew.
+    DeleteStream,
+    /// A stream is set back to an earlier state.
+    SetBack,
+}
+
+/// The faults of a run that loses nothing that was acknowledged.
+pub const SAFE: &[Fault] = &[
+    Fault::KillEdge,
+    Fault::KillEdge,
+    Fault::KillAllEdges,
+    Fault::FreezeEdge,
+    Fault::CutClients,
+    Fault::CutRedis,
+    Fault::CutRedis,
+    Fault::KillRedis,
+    Fault::Trim,
+    Fault::Trim,
+    Fault::Trim,
+    Fault::DeleteEntries,
+    Fault::DeleteEntries,
+    Fault::DeleteStream,
+    Fault::SetBack,
+];
+
+/// The faults of a run in which Redis loses its last writes.
+pub const UNSAFE: &[Fault] = &[
+    Fault::LosePower,
+    Fault::KillEdge,
+    Fault::LosePower,
+    Fault::CutClients,
+    Fault::CutRedis,
+];
+
+/// `rounds` times each fault of `kinds`, in an order that `random` draws.
+pub fn plan(kinds: &[Fault], rounds: usize, random: &mut fastrand::Rng) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = kinds.iter().copied().cycle().take(kinds.len() * rounds).collect();
+    random.shuffle(&mut faults);
+    faults
+}
+
+/// The streams to which things are done that are not done to the others.
+#[derive(Debug, Clone)]
+pub struct Victims {
+    /// Only published to.
+    pub plain: StreamName,
+    /// Trimmed from the front.
+    pub trimmed: StreamName,
+    /// Has single entries deleted.
+    pub holes: StreamName,
+    /// Deleted and created anew.
+    pub recreated: StreamName,
+    /// Set back to an earlier state.
+    pub set_back: StreamName,
+}
+
+/// Does the faults.
+pub struct Chaos {
+    /// What they are done to.
+    pub cluster: Cluster,
+    /// Does what an operator of Redis could do.
+    pub operator: Operator,
+    /// Which streams.
+    pub victims: Victims,
+    /// Decides what is open.
+    pub random: fastrand::Rng,
+    /// When Redis last lost its last writes, in milliseconds since 1970.
+    pub power_lost_at_ms: Option<u64>,
+    /// The latest time in an ID that a subscriber has received.
+    pub seen_ms: Arc<AtomicU64>,
+}
+
+impl Chaos {
+    /// Does one fault, to its end.
+    pub async fn strike(&mut self, fault: Fault) -> io::Result<()> {
+        let edge = self.random.usize(..EDGES);
+        match fault {
+            Fault::KillEdge => {
+                self.cluster.edges[edge].kill();
+                self.pause(400).await;
+                self.cluster.edges[edge].restart()?;
+            }
+            Fault::KillAllEdges => {
+                self.cluster.edges.iter_mut().for_each(|edge| edge.kill());
+                self.pause(200).await;
+                for edge in &mut self.cluster.edges {
+                    edge.restart()?;
+                }
+            }
+            Fault::FreezeEdge => {
+                self.cluster.edges[edge].freeze();
+                self.pause(4_000).await;
+                self.cluster.edges[edge].thaw();
+            }
+            Fault::CutClients => self.cluster.links.iter().for_each(|link| link.cut_soon()),
+            Fault::CutRedis => self.cluster.redis_link.cut_soon(),
+            Fault::KillRedis => self.restart_redis(0).await?,
+            Fault::LosePower => {
+                self.newest_is_seen().await?;
+                let bytes = self.random.u64(1..POWER_BYTES_MAX);
+                self.restart_redis(bytes).await?;
+            }
+            Fault::Trim => {
+                let keep = self.random.usize(..300);
+                self.operator
+                    .trim(&self.victims.trimmed, keep)
+                    .await
+                    .map_err(io::Error::other)?;
+            }
+            Fault::DeleteEntries => {
+                self.operator
+                    .delete_some(&self.victims.holes)
+                    .await
+                    .map_err(io::Error::other)?;
+            }
+            Fault::DeleteStream => {
+                self.operator
+                    .delete(&self.victims.recreated)
+                    .await
+                    .map_err(io::Error::other)?;
+            }
+            Fault::SetBack => {
+                self.operator
+                    .set_back(&self.victims.set_back)
+                    .await
+                    .map_err(io::Error::other)?;
+                self.note_state().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a subscriber has received what is the newest now: so that something is lost that was seen.
+    async fn newest_is_seen(&mut self) -> io::Result<()> {
+        let newest = self.operator.newest(&self.victims.plain).await;
+        let newest_ms = newest.map_err(io::Error::other)?.ms;
+        let deadline = Instant::now() + SEEN;
+        while self.seen_ms.load(Ordering::Relaxed) < newest_ms {
+            assert!(Instant::now() < deadline, "nobody receives the newest events");
+            sleep(SEEN_POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Notes the state to which [`Fault::SetBack`] will set its stream back.
+    pub async fn note_state(&mut self) -> io::Result<()> {
+        self.operator
+            .note_state(&self.victims.set_back)
+            .await
+            .map_err(io::Error::other)
+    }
+
+    /// Nothing goes wrong from now on.
+    pub async fn calm(&self) {
+        self.cluster.redis_link.calm();
+        self.cluster.links.iter().for_each(|link| link.calm());
+        self.cluster.ready().await;
+    }
+
+    async fn restart_redis(&mut self, lost_bytes: u64) -> io::Result<()> {
+        self.cluster.redis.kill();
+        if lost_bytes > 0 {
+            self.power_lost_at_ms = Some(now_ms());
+            lose_end_of_file(&self.cluster, lost_bytes)?;
+        }
+        self.pause(300).await;
+        self.cluster.redis.restart().await;
+        self.operator
+            .reconnect(&self.cluster.redis.socket())
+            .await
+            .map_err(io::Error::other)
+    }
+
+    /// How long something stays broken.
+    async fn pause(&mut self, ms_max: u64) {
+        sleep(Duration::from_millis(self.random.u64(20..ms_max))).await;
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+/// Cuts the end off the newest of the files to which Redis appends.
+fn lose_end_of_file(cluster: &Cluster, bytes: u64) -> io::Result<()> {
+    let folder = cluster.redis.folder().join("appendonlydir");
+    let mut newest = None;
+    for file in std::fs::read_dir(folder)? {
+        let path = file?.path();
+        if path.to_string_lossy().ends_with(".incr.aof") {
+            newest = newest.max(Some(path));
+        }
+    }
+    let path = newest.ok_or(io::ErrorKind::NotFound)?;
+    let content = std::fs::read(&path)?;
+    let wanted = content
+        .len()
+        .saturating_sub(usize::try_from(bytes).unwrap_or(usize::MAX));
+    let file = std::fs::File::options().write(true).open(path)?;
+    file.set_len(whole_transactions(&content, wanted) as u64)
+}
+
+/// Bytes of the commands and whole transactions that fit into the first `wanted` bytes of an append-only file.
+///
+/// Redis does this itself when it starts, but 7.0 leaves the beginning of a transaction in the file if that breaks off
+/// within a command, and carries it out together with another one at its next start.
+fn whole_transactions(content: &[u8], wanted: usize) -> usize {
+    let (mut at, mut whole, mut in_transaction) = (0, 0, false);
+    while let Some((name, end)) = command(content, at).filter(|(_, end)| *end <= wanted) {
+        at = end;
+        match name.to_ascii_uppercase().as_slice() {
+            b"MULTI" => in_transaction = true,
+            b"EXEC" => in_transaction = false,
+            _ => {}
+        }
+        if !in_transaction {
+            whole = at;
+        }
+    }
+    whole
+}
+
+/// The name of the command that begins at `at`, and where it ends: `*COUNT`, then `$LENGTH` and the bytes of each part.
+fn command(content: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let number = |at: usize, sign: u8| -> Option<(usize, usize)> {
+        let line = content.get(at..)?;
+        let end = memchr::memchr(b'\n', line)?;
+        let digits = line[..end].strip_prefix(&[sign])?.trim_ascii_end();
+        Some((std::str::from_utf8(digits).ok()?.parse().ok()?, at + end + 1))
+    };
+    let (parts, mut at) = number(at, b'*')?;
+    let mut name: Option<&[u8]> = None;
+    for _ in 0..parts {
+        let (length, begin) = number(at, b'$')?;
+        let part = content.get(begin..begin + length)?;
+        name = name.or(Some(part));
+        at = begin + length + 2;
+    }
+    (at <= content.len()).then_some((name?, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_transactions;
+
+    #[test]
+    fn a_file_is_cut_between_transactions() {
+        let add = "*2\r\n$4\r\nXADD\r\n$1\r\nx\r\n";
+        let file = format!("{add}*1\r\n$5\r\nMULTI\r\n{add}*1\r\n$4\r\nEXEC\r\n{add}");
+        let transaction = file.len() - 2 * add.len();
+        for wanted in 0..=file.len() {
+            let expected = match wanted {
+                n if n < add.len() => 0,
+                n if n < add.len() + transaction => add.len(),
+                n if n < file.len() => add.len() + transaction,
+                n => n,
+            };
+            assert_eq!(whole_transactions(file.as_bytes(), wanted), expected, "{wanted}");
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A TCP proxy that cuts connections: after so many bytes in one direction, at a random byte, wherever in a frame
+//! that is. It never looks into the bytes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Bytes that are passed on at once.
+const PIECE_BYTES: usize = 16 * 1024;
+/// A connection that is to be cut soon lives for so many more bytes at the most.
+const SOON_BYTES_MAX: u64 = 64 * 1024;
+
+/// Where connections go.
+#[derive(Debug, Clone)]
+pub enum Upstream {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// A running proxy; it closes everything when it is dropped.
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+}
+
+struct Shared {
+    upstream: Upstream,
+    /// New connections are cut after 1 to so many bytes; 0: never.
+    cut_bytes_max: AtomicU64,
+    cuts: AtomicU64,
+    accepted: AtomicU64,
+    random: Mutex<fastrand::Rng>,
+    links: Mutex<Vec<Weak<Link>>>,
+    tasks: TaskTracker,
+}
+
+/// One connection through the proxy.
+struct Link {
+    /// Bytes that may still pass, from the client and to the client.
+    left: [AtomicU64; 2],
+    /// Whether a cut resets the connection, or ends it as if all had been sent.
+    abrupt: bool,
+    was_cut: AtomicBool,
+    closed: CancellationToken,
+}
+
+impl Proxy {
+    /// A proxy on a port of its own that cuts nothing yet. `seed` decides where it will cut.
+    pub async fn start(upstream: Upstream, seed: u64) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            upstream,
+            cut_bytes_max: AtomicU64::new(0),
+            cuts: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
+            random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            links: Mutex::new(Vec::new()),
+            tasks: TaskTracker::new(),
+        });
+        let stop = CancellationToken::new();
+        let accepting = accept(listener, shared.clone(), stop.clone());
+        shared
+            .tasks
+            .spawn(stop.clone().run_until_cancelled_owned(accepting));
+        Ok(Self {
+            address,
+            shared,
+            stop,
+        })
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on each new connection is cut after 1 to `bytes_max` bytes in each direction; 0: none is.
+    pub fn cut_after(&self, bytes_max: u64) {
+        self.shared.cut_bytes_max.store(bytes_max, Ordering::Relaxed);
+    }
+
+    /// Every connection there is now will be cut, each within its next few bytes.
+    pub fn cut_soon(&self) {
+        let mut random = self.shared.random.lock().unwrap();
+        for link in self.links() {
+            for left in &link.left {
+                left.store(random.u64(0..SOON_BYTES_MAX), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Cuts nothing more: connections that were to be cut live on.
+    pub fn calm(&self) {
+        self.cut_after(0);
+        for link in self.links() {
+            for left in &link.left {
+                left.store(u64::MAX, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Connections cut so far.
+    pub fn cuts(&self) -> u64 {
+        self.shared.cuts.load(Ordering::Relaxed)
+    }
+
+    /// Connections accepted so far.
+    pub fn accepted(&self) -> u64 {
+        self.shared.accepted.load(Ordering::Relaxed)
+    }
+
+    fn links(&self) -> Vec<Arc<Link>> {
+        self.shared
+            .links
+            .lock()
+            .unwrap()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
+    loop {
+        let Ok((client, _)) = listener.accept().await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        shared.accepted.fetch_add(1, Ordering::Relaxed);
+        let link = shared.new_link(stop.child_token());
+        shared.tasks.spawn(serve(client, link, shared.clone()));
+    }
+}
+
+impl Shared {
+    fn new_link(&self, closed: CancellationToken) -> Arc<Link> {
+        let bytes_max = self.cut_bytes_max.load(Ordering::Relaxed);
+        let mut random = self.random.lock().unwrap();
+        let mut left = || match bytes_max {
+            0 => AtomicU64::new(u64::MAX),
+            max => AtomicU64::new(random.u64(1..=max)),
+        };
+        let left = [left(), left()];
+        let link = Arc::new(Link {
+            left,
+            abrupt: random.bool(),
+            was_cut: AtomicBool::new(false),
+            closed,
+        });
+        let mut links = self.links.lock().unwrap();
+        links.retain(|link| link.strong_count() > 0);
+        links.push(Arc::downgrade(&link));
+        link
+    }
+}
+
+async fn serve(client: TcpStream, link: Arc<Link>, shared: Arc<Shared>) {
+    let _ = client.set_nodelay(true);
+    match &shared.upstream {
+        Upstream::Tcp(address) => {
+            if let Ok(server) = TcpStream::connect(address).await {
+                let _ = server.set_nodelay(true);
+                between(client, server, &link).await;
+            }
+        }
+        Upstream::Unix(path) => {
+            if let Ok(server) = UnixStream::connect(path).await {
+                between(client, server, &link).await;
+            }
+        }
+    }
+    if link.was_cut.load(Ordering::Relaxed) {
+        shared.cuts.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Passes bytes both ways until either end closes or the link is cut. Both sockets close with it.
+async fn between<S: AsyncRead + AsyncWrite>(client: TcpStream, server: S, link: &Link) {
+    let (mut client_read, mut client_write) = client.into_split();
+    let (mut server_read, mut server_write) = tokio::io::split(server);
+    tokio::select! {
+        () = pump(&mut client_read, &mut server_write, &link.left[0], link) => {}
+        () = pump(&mut server_read, &mut client_write, &link.left[1], link) => {}
+        () = link.closed.cancelled() => {}
+    }
+    if link.abrupt && link.was_cut.load(Ordering::Relaxed) {
+        // Without lingering, closing sends a reset.
+        let _ = SockRef::from(client_read.as_ref()).set_linger(Some(Duration::ZERO));
+    }
+}
+
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    left: &AtomicU64,
+    link: &Link,
+) {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let Ok(read @ 1..) = from.read(&mut piece).await else {
+            return;
+        };
+        let allowed = left.load(Ordering::Relaxed);
+        let passed = usize::try_from(allowed).unwrap_or(usize::MAX).min(read);
+        if to.write_all(&piece[..passed]).await.is_err() {
+            return;
+        }
+        if passed < read {
+            link.was_cut.store(true, Ordering::Relaxed);
+            return;
+        }
+        if allowed != u64::MAX {
+            // Another budget may have been set meanwhile; that one counts.
+            let _ = left.compare_exchange(
+                allowed,
+                allowed - passed as u64,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Through a proxy to a server that sends the bytes 0, 1, 2, … without end: what arrives until the cut.
+    async fn received(seed: u64, cut_bytes_max: u64) -> Vec<u8> {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = Upstream::Tcp(server.local_addr().unwrap());
+        let proxy = Proxy::start(upstream, seed).await.unwrap();
+        proxy.cut_after(cut_bytes_max);
+        let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+        let (mut peer, _) = server.accept().await.unwrap();
+        let sender = async move {
+            for n in 0.. {
+                if peer.write_all(&[n as u8]).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let mut bytes = Vec::new();
+        let reader = async {
+            let mut piece = [0; 100];
+            while let Ok(read @ 1..) = client.read(&mut piece).await {
+                bytes.extend_from_slice(&piece[..read]);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(sender, reader) })
+            .await
+            .unwrap();
+        assert_eq!((proxy.cuts(), proxy.accepted()), (1, 1));
+        bytes
+    }
+
+    #[tokio::test]
+    async fn cuts_at_the_byte_that_the_seed_decides_and_changes_none() {
+        let mut lengths = Vec::new();
+        for seed in 0..6 {
+            let bytes = received(seed, 1_000).await;
+            assert!(bytes.len() <= 1_000);
+            assert!(bytes.iter().enumerate().all(|(n, byte)| *byte == n as u8));
+            lengths.push(bytes.len());
+        }
+        lengths.dedup();
+        assert!(lengths.len() > 1, "always cut at the same byte: {lengths:?}");
+    }
+
+    #[tokio::test]
+    async fn cuts_what_is_open_when_told_to_and_nothing_once_calm() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = Upstream::Tcp(server.local_addr().unwrap());
+        let proxy = Proxy::start(upstream, 1).await.unwrap();
+        let echo = |client: TcpStream, peer: TcpStream| async move {
+            let (mut client, mut peer) = (client, peer);
+            for _ in 0..20 {
+                let mut piece = vec![7; 8_192];
+                client.write_all(&piece).await?;
+                peer.read_exact(&mut piece).await?;
+                peer.write_all(&piece).await?;
+                client.read_exact(&mut piece).await?;
+            }
+            io::Result::Ok(())
+        };
+        for (soon, calm, survives) in [(false, false, true), (true, false, false), (true, true, true)] {
+            let client = TcpStream::connect(proxy.address()).await.unwrap();
+            let (peer, _) = server.accept().await.unwrap();
+            if soon {
+                proxy.cut_soon();
+            }
+            if calm {
+                proxy.calm();
+            }
+            let done = tokio::time::timeout(Duration::from_secs(30), echo(client, peer))
+                .await
+                .unwrap();
+            assert_eq!(done.is_ok(), survives, "{soon} {calm}: {done:?}");
+        }
+    }
+}
