@@ -50,12 +50,16 @@ impl Connector {
     /// Takes a URL as [`super::RedisConfig::url`] describes it. Connects to nothing yet.
     pub(super) fn new(url: &str) -> Result<Self, ConnectError> {
         let refused = |why: &str| ConnectError(format!("the Redis URL cannot be used: {why}"));
-        if ["rediss://", "valkeys://"].iter().any(|s| url.starts_with(s)) {
-            return Err(refused("TLS (rediss://) is not built in"));
+        if ["rediss:", "valkeys:"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme))
+        {
+            // Fails only if the process has chosen one already.
+            let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        let info = url
-            .into_connection_info()
-            .map_err(|_| refused("expected redis://[user:password@]host[:port][/db] or unix:///path"))?;
+        let info = url.into_connection_info().map_err(|_| {
+            refused("expected redis://[user:password@]host[:port][/db], rediss://… or unix:///path")
+        })?;
         let settings = info.redis_settings().clone();
         let settings = settings
             .set_protocol(ProtocolVersion::RESP3)
