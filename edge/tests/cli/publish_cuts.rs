@@ -104,7 +104,7 @@ async fn whatever_is_cut_the_stream_is_the_input() {
     let mut weir = publish(&edge, &[]);
     let input: String = (0..COUNT).map(|n| format!("line {n}\n")).collect();
     let mut random = fastrand::Rng::with_seed(11);
-    let (mut stream, mut keys, mut requests) = (Vec::new(), std::collections::HashSet::new(), 0);
+    let (mut stream, mut places, mut requests) = (Vec::new(), std::collections::HashMap::new(), 0);
     let serve = async {
         loop {
             let mut request = edge.request().await;
@@ -117,11 +117,14 @@ async fn whatever_is_cut_the_stream_is_the_input() {
                     break;
                 };
                 let event: Value = serde_json::from_str(&line).unwrap();
-                if keys.insert(event["key"].as_str().unwrap().to_owned()) {
+                let next = stream.len() as u64 + 1;
+                let key = event["key"].as_str().unwrap().to_owned();
+                let place = *places.entry(key).or_insert(next);
+                if place == next {
                     stream.push(event["data"].as_str().unwrap().to_owned());
                 }
                 // The last few are appended, and the answer is lost; or half of it is.
-                let answer = published(1);
+                let answer = published(place);
                 match lives - taken {
                     1 => drop(
                         request

@@ -1,6 +1,7 @@
 //! One line of the answer to a request of lines.
 
 use serde::Deserialize;
+use shared::EntryId;
 
 use crate::cli::problem::ErrorDetail;
 
@@ -19,6 +20,8 @@ const PASSING_CODES: &[&str] = &[
 pub(super) enum Answer {
     /// It is in the stream.
     Published {
+        /// Where, if the ID has a known form.
+        id: Option<EntryId>,
         /// Whether an earlier attempt had put it there.
         duplicate: bool,
     },
@@ -53,7 +56,8 @@ impl Answer {
                 Ok(Some(Self::Again(error.text())))
             }
             (Some(error), _) => Ok(Some(Self::Refused(error.text()))),
-            (None, Some(_)) => Ok(Some(Self::Published {
+            (None, Some(id)) => Ok(Some(Self::Published {
+                id: id.parse().ok(),
                 duplicate: raw.duplicate,
             })),
             (None, None) => Err(Malformed),
@@ -71,11 +75,12 @@ mod tests {
     fn answers_of_every_kind() {
         let parse = |text: &str| Answer::parse(text.as_bytes());
         let plain = parse(r#"{"id":"1-0","cursor":"1-0.1"}"#).unwrap().unwrap();
-        assert_eq!(plain, Answer::Published { duplicate: false });
+        let id = Some(EntryId::new(1, 0));
+        assert_eq!(plain, Answer::Published { id, duplicate: false });
         let again = parse(r#"{"id":"1-0","cursor":"1-0.1","duplicate":true}"#)
             .unwrap()
             .unwrap();
-        assert_eq!(again, Answer::Published { duplicate: true });
+        assert_eq!(again, Answer::Published { id, duplicate: true });
         let refused = parse(r#"{"error":{"code":"too_large","message":"too\nlarge"}}"#)
             .unwrap()
             .unwrap();

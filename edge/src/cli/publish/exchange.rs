@@ -221,10 +221,10 @@ impl Exchange {
                 settled.map_err(|_| Problem::passing("the edge sent more answers than it had lines"))?;
             self.answered = true;
             match settled {
-                Settled::Published { duplicate, overtook } => {
+                Settled::Published { duplicate, misplaced } => {
                     producer.counts.published += 1;
                     producer.counts.duplicates += u64::from(duplicate);
-                    producer.counts.overtook += u64::from(overtook);
+                    producer.counts.misplaced += u64::from(misplaced);
                 }
                 Settled::Again { why } => self.put_off = Some(why),
                 Settled::Refused { number, why } => {

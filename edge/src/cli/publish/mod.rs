@@ -2,7 +2,7 @@
 //!
 //! * [`args`] is what can be asked; [`one`] publishes one event;
 //! * [`input`] reads lines, [`encode`] makes events of them;
-//! * [`window`] keeps them until they are acknowledged;
+//! * [`window`] keeps them until they are acknowledged, [`order`] watches where they went;
 //! * [`exchange`] is one request of lines and its [`answer`]s, [`producer`] one request after the other;
 //! * [`progress`] tells people about it.
 
@@ -12,6 +12,7 @@ mod encode;
 mod exchange;
 mod input;
 mod one;
+mod order;
 mod producer;
 mod progress;
 mod window;
@@ -109,9 +110,9 @@ fn report(
     let counts = &producer.counts;
     let summary = producer.progress.finish(counts, args.name.as_str());
     Notice::plain(summary).print();
-    if counts.overtook > 0 {
-        let text = "events were published before earlier ones, which the log had refused for the moment";
-        Notice::loud(format!("ORDER: {} {text}", counts.overtook)).print();
+    if counts.misplaced > 0 {
+        let text = "do not stand where they stand in the input: the log was away, and took later ones first";
+        Notice::loud(format!("ORDER: {} of them {text}", counts.misplaced)).print();
     }
     if let Some((first, last)) = producer.window.span() {
         let text = format!(
@@ -133,7 +134,7 @@ fn report(
     Ok(match stopped {
         Some(signal) => signal.exit_code(),
         None if counts.refused > 0 => ExitCode::from(EXIT_REFUSED),
-        None if counts.overtook > 0 => ExitCode::from(EXIT_OUT_OF_ORDER),
+        None if counts.misplaced > 0 => ExitCode::from(EXIT_OUT_OF_ORDER),
         None => ExitCode::SUCCESS,
     })
 }

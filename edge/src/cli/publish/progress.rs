@@ -16,8 +16,8 @@ pub(super) struct Counts {
     pub(super) published: u64,
     /// Those of them that were there already.
     pub(super) duplicates: u64,
-    /// Those of them that went past a line that had to be sent again.
-    pub(super) overtook: u64,
+    /// Those of them that do not stand in the stream where they stand in the input.
+    pub(super) misplaced: u64,
     /// Lines that are not published and will not be.
     pub(super) refused: u64,
     /// Lines in which bytes were replaced.
@@ -117,7 +117,7 @@ mod tests {
         let all = Counts {
             published: 5_000,
             duplicates: 2,
-            overtook: 0,
+            misplaced: 0,
             refused: 3,
             repaired: 1,
         };

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use shared::limits::{PUBLISH_BYTES_UNACKNOWLEDGED_MAX, PUBLISH_LINES_UNACKNOWLEDGED_MAX};
 
 use super::answer::Answer;
+use super::order::Order;
 
 /// A line to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub(super) enum Settled {
     Published {
         /// Whether it was there already.
         duplicate: bool,
-        /// Whether it went past a line that has still to be sent again.
-        overtook: bool,
+        /// Whether it does not stand in the stream where it stands in the input.
+        misplaced: bool,
     },
     /// It cannot be published.
     Refused {
@@ -55,6 +56,7 @@ pub(super) struct Window {
     /// To be sent.
     waiting: VecDeque<Line>,
     bytes: usize,
+    order: Order,
 }
 
 impl Window {
@@ -92,11 +94,6 @@ impl Window {
         !self.in_flight.is_empty()
     }
 
-    /// Whether a line is to be sent again in the next request.
-    pub(super) fn has_again(&self) -> bool {
-        !self.again.is_empty()
-    }
-
     /// The next lines to send, as one piece of the request's body; they are in flight from here on. About
     /// `bytes_max`, and one line at least.
     pub(super) fn next_frame(&mut self, bytes_max: usize) -> Bytes {
@@ -125,14 +122,15 @@ impl Window {
             return Ok(Settled::Again { why });
         }
         self.bytes -= line.wire.len();
+        let first_open = self.span().map(|(first, _)| first);
         Ok(match answer {
-            Answer::Refused(why) => Settled::Refused {
+            Answer::Published { id, duplicate } => Settled::Published {
+                duplicate,
+                misplaced: id.is_some_and(|id| self.order.is_misplaced(line.number, id, first_open)),
+            },
+            Answer::Refused(why) | Answer::Again(why) => Settled::Refused {
                 number: line.number,
                 why,
-            },
-            answer => Settled::Published {
-                duplicate: answer == Answer::Published { duplicate: true },
-                overtook: self.has_again(),
             },
         })
     }
