@@ -116,13 +116,13 @@ pub struct Receipt(oneshot::Receiver<Vec<Result<Appended, AppendError>>>);
 impl Receipt {
     /// A receipt and the sender that an engine completes it with. If the sender is dropped the outcome is
     /// [`AppendError::Unconfirmed`].
-    pub(crate) fn new() -> (oneshot::Sender<Vec<Result<Appended, AppendError>>>, Self) {
+    pub fn new() -> (oneshot::Sender<Vec<Result<Appended, AppendError>>>, Self) {
         let (sender, receiver) = oneshot::channel();
         (sender, Self(receiver))
     }
 
     /// A receipt whose outcome is there already.
-    pub(crate) fn ready(results: Vec<Result<Appended, AppendError>>) -> Self {
+    pub fn ready(results: Vec<Result<Appended, AppendError>>) -> Self {
         let (sender, receipt) = Self::new();
         // The receiver is in `receipt`, so the send cannot fail.
         let _ = sender.send(results);

@@ -271,6 +271,8 @@ pub const INGEST_BATCH_BYTES: usize = 256 * 1024;
 pub const INGEST_BATCHES_IN_FLIGHT_MAX: usize = 32;
 /// Bytes of one upload that are with the log at the same time; one batch may exceed it.
 pub const INGEST_BYTES_IN_FLIGHT_MAX: usize = 4 * 1024 * 1024;
+/// How long the oldest batch of an upload may wait for the log before no further ones are handed in behind it.
+pub const INGEST_STALL: Duration = Duration::from_secs(1);
 /// Batches of answers that wait for the client of an upload; beyond that it is not read.
 pub const INGEST_ANSWERS_QUEUED_MAX: usize = 4;
 /// Connections that wait in the kernel to be accepted.

@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::{
-    AppendError, Hub, Log, MemoryLog, NewEvent, Page, ReadError, ReadRequest, Receipt, Unavailable,
+    AppendError, Appended, Hub, Log, MemoryLog, NewEvent, Page, ReadError, ReadRequest, Receipt, Unavailable,
 };
 use edge::config::Config;
 use shared::StreamName;
+use tokio::sync::oneshot;
 
 /// An in-memory log in front of which failures stand in line: each is the outcome of one `submit`.
 pub(crate) struct FlakyLog {
     inner: Arc<MemoryLog>,
     failures: Mutex<VecDeque<AppendError>>,
+    /// While this is set, submitted events wait here for their outcome.
+    held: Mutex<Option<Vec<Held>>>,
     check_hangs: bool,
 }
 
@@ -23,8 +26,31 @@ impl FlakyLog {
         Arc::new(Self {
             inner: MemoryLog::new(Config::default().memory_config()),
             failures: Mutex::new(failures.into_iter().collect()),
+            held: Mutex::default(),
             check_hangs: false,
         })
+    }
+
+    /// From now on events are taken, but nothing becomes of them.
+    pub(crate) fn hold(&self) {
+        *self.held.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// How many submits are held.
+    pub(crate) fn held(&self) -> usize {
+        self.held.lock().unwrap().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Holds no more: the first of those that are held fails, the others are appended.
+    pub(crate) async fn fail_first_held(&self) {
+        let held = self.held.lock().unwrap().take().unwrap_or_default();
+        for (index, held) in held.into_iter().enumerate() {
+            let results = match index {
+                0 => held.events.iter().map(|_| Err(away())).collect(),
+                _ => self.inner.submit(&held.stream, held.events).await.unwrap().await,
+            };
+            held.outcome.send(results).unwrap();
+        }
     }
 
     /// One whose `check` never answers.
@@ -32,6 +58,7 @@ impl FlakyLog {
         Arc::new(Self {
             inner: MemoryLog::new(Config::default().memory_config()),
             failures: Mutex::default(),
+            held: Mutex::default(),
             check_hangs: true,
         })
     }
@@ -46,6 +73,13 @@ impl FlakyLog {
     }
 }
 
+/// A submit without an outcome yet.
+struct Held {
+    stream: StreamName,
+    events: Vec<NewEvent>,
+    outcome: oneshot::Sender<Vec<Result<Appended, AppendError>>>,
+}
+
 pub(crate) fn away() -> AppendError {
     AppendError::Unavailable(Unavailable("down for a test".into()))
 }
@@ -54,6 +88,15 @@ pub(crate) fn away() -> AppendError {
 impl Log for FlakyLog {
     async fn submit(&self, stream: &StreamName, events: Vec<NewEvent>) -> Result<Receipt, AppendError> {
         let failure = self.failures.lock().unwrap().pop_front();
+        if let Some(held) = self.held.lock().unwrap().as_mut() {
+            let (outcome, receipt) = Receipt::new();
+            held.push(Held {
+                stream: stream.clone(),
+                events,
+                outcome,
+            });
+            return Ok(receipt);
+        }
         match failure {
             Some(error) => Err(error),
             None => self.inner.submit(stream, events).await,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use broker::AppendError;
 use edge::config::Config;
-use shared::limits::APPEND_BATCH_ENTRIES_MAX;
+use shared::limits::{APPEND_BATCH_ENTRIES_MAX, INGEST_STALL};
 
 use crate::client::{Upload, code, data, get, within};
 use crate::flaky::{FlakyLog, away};
@@ -51,6 +51,33 @@ async fn more_than_one_batch_keeps_its_order_over_a_failure() {
         let cursor = answer["cursor"].as_str().unwrap_or_else(|| panic!("{answer}"));
         assert_eq!(cursor.split_once('.').unwrap().1, (index + 1).to_string());
     }
+}
+
+#[tokio::test]
+async fn lines_do_not_overtake_those_that_a_dying_log_has_swallowed() {
+    let log = FlakyLog::new([]);
+    let edge = TestEdge::start_on(log.clone(), Config::default()).await;
+    let mut upload = Upload::start(&edge, "a").await;
+    log.hold();
+    upload.write("{\"data\":1}\n").await;
+    within("the first line", async {
+        while log.held() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // What waits is for time to pass, not for the edge.
+    tokio::time::sleep(INGEST_STALL + Duration::from_millis(100)).await;
+    upload.write("{\"data\":2}\n").await;
+    upload.finish();
+    // Long enough for the second line to be handed in behind the first, if it were.
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(log.held(), 1);
+    }
+    log.fail_first_held().await;
+    assert_eq!(upload.rest().await.len(), 2);
+    assert_eq!(data(&get(&edge, "/v1/streams/a").await.1), [1, 2]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use broker::{AppendError, Appended, NewEvent, Receipt};
 use shared::limits::{
     APPEND_BATCH_ENTRIES_MAX, EVENT_SYNTAX_BYTES_MAX, INGEST_BATCH_BYTES, INGEST_BATCHES_IN_FLIGHT_MAX,
-    INGEST_BYTES_IN_FLIGHT_MAX, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
+    INGEST_BYTES_IN_FLIGHT_MAX, INGEST_STALL, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
 };
 use shared::{StreamName, Text};
 use tokio::sync::mpsc;
@@ -27,6 +27,13 @@ type Results = Vec<Result<Appended, AppendError>>;
 /// The client does not take answers any more.
 struct Gone;
 
+/// A batch that was handed to the log, or never needed to be.
+struct InFlight {
+    batch: Batch,
+    receipt: Option<Receipt>,
+    since: Instant,
+}
+
 /// What one upload has under way.
 pub(super) struct Pump {
     state: AppState,
@@ -40,7 +47,7 @@ pub(super) struct Pump {
     lines: Lines,
     line_bytes_max: usize,
     /// Handed to the log and not answered, oldest first.
-    in_flight: VecDeque<(Batch, Option<Receipt>)>,
+    in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
 }
 
@@ -96,7 +103,7 @@ impl Pump {
             let oldest = self
                 .in_flight
                 .front_mut()
-                .and_then(|(_, receipt)| receipt.as_mut());
+                .and_then(|oldest| oldest.receipt.as_mut());
             tokio::select! {
                 Some(results) = settled(oldest) => self.answer_oldest(Some(results)).await?,
                 chunk = next_chunk(&mut self.body), if room => {
@@ -111,9 +118,22 @@ impl Pump {
         self.settle_everything().await
     }
 
+    /// Whether more may be handed to the log. Not while the oldest waits for long: the log may be going away, and
+    /// what is handed in behind lines that fail in the end would overtake them.
     fn has_room(&self) -> bool {
+        let stalls = |oldest: &InFlight| oldest.since.elapsed() > INGEST_STALL;
         self.in_flight.len() < INGEST_BATCHES_IN_FLIGHT_MAX
             && self.in_flight_bytes < INGEST_BYTES_IN_FLIGHT_MAX
+            && !self.in_flight.front().is_some_and(stalls)
+    }
+
+    fn push(&mut self, batch: Batch, receipt: Option<Receipt>) {
+        self.in_flight_bytes += batch.bytes();
+        self.in_flight.push_back(InFlight {
+            batch,
+            receipt,
+            since: Instant::now(),
+        });
     }
 
     /// Takes what the body brought. Returns whether more may follow.
@@ -158,19 +178,18 @@ impl Pump {
             self.settle_oldest().await?;
         }
         self.wait_for_rate(events.len()).await?;
-        self.in_flight_bytes += batch.bytes();
         if events.is_empty() {
-            self.in_flight.push_back((batch, None));
+            self.push(batch, None);
             return self.answer_what_is_known().await;
         }
         match self.state.log.submit(&self.stream, events).await {
             Ok(receipt) => {
-                self.in_flight.push_back((batch, Some(receipt)));
+                self.push(batch, Some(receipt));
                 Ok(())
             }
             Err(error) => {
                 batch.settle_all(&error);
-                self.in_flight.push_back((batch, None));
+                self.push(batch, None);
                 // Nothing is handed in behind it before it is settled, so that the order stays.
                 self.settle_everything().await
             }
@@ -204,7 +223,11 @@ impl Pump {
 
     /// Answers the batches at the front that wait for nothing.
     async fn answer_what_is_known(&mut self) -> Result<(), Gone> {
-        while matches!(self.in_flight.front(), Some((_, None))) {
+        while self
+            .in_flight
+            .front()
+            .is_some_and(|oldest| oldest.receipt.is_none())
+        {
             self.settle_oldest().await?;
         }
         Ok(())
@@ -214,13 +237,13 @@ impl Pump {
         let receipt = self
             .in_flight
             .front_mut()
-            .and_then(|(_, receipt)| receipt.as_mut());
+            .and_then(|oldest| oldest.receipt.as_mut());
         let results = settled(receipt).await;
         self.answer_oldest(results).await
     }
 
     async fn answer_oldest(&mut self, results: Option<Results>) -> Result<(), Gone> {
-        let Some((mut batch, _)) = self.in_flight.pop_front() else {
+        let Some(InFlight { mut batch, .. }) = self.in_flight.pop_front() else {
             return Ok(());
         };
         self.in_flight_bytes -= batch.bytes();
