@@ -146,6 +146,36 @@ async fn what_was_trimmed_is_told_with_its_number() {
 }
 
 #[tokio::test]
+async fn a_loss_is_told_again_to_who_was_cut_off_before_it_came() {
+    let log = broker::MemoryLog::new(Config::default().memory_config());
+    let edge = TestEdge::start_on(log.clone(), Config::default()).await;
+    let mut publisher = Client::open(&edge).await;
+    let first = publisher.publish("s", json!(0)).await;
+    for n in 1..9 {
+        publisher.publish("s", json!(n)).await;
+    }
+    log.trim(&"s".parse().unwrap(), 2);
+    let gap = |lost: u64| (json!("gap"), json!(lost));
+    for (begin, told) in [
+        ("start", gap(7)),
+        (first["cursor"].as_str().unwrap(), gap(6)),
+        ("99999999999999-0.3", (json!("reset"), json!(null))),
+    ] {
+        let mut cursor = begin.to_owned();
+        for _ in 0..3 {
+            let mut client = Client::open(&edge).await;
+            let subscribed = client.subscribe("s", &cursor).await;
+            cursor = subscribed["cursor"].as_str().unwrap().to_owned();
+            client.kill();
+        }
+        let mut client = Client::open(&edge).await;
+        client.subscribe("s", &cursor).await;
+        let frame = client.next().await;
+        assert_eq!((frame["type"].clone(), frame["lost"].clone()), told, "{begin}");
+    }
+}
+
+#[tokio::test]
 async fn a_second_subscription_to_a_stream_begins_it_anew() {
     let edge = TestEdge::start().await;
     let mut client = Client::open(&edge).await;

@@ -15,7 +15,7 @@ use std::time::Instant;
 use broker::{Appended, Delivery, Filter, From, Joined, NewEvent, Page, ReadError, ReadRequest};
 use bytes::Bytes;
 use shared::trace::TraceParent;
-use shared::{EntryId, StreamName};
+use shared::{Cursor, EntryId, StreamName, Verdict};
 
 use super::close::CloseCode;
 use super::fields::Ref;
@@ -229,7 +229,7 @@ impl Session {
                     &Reply::Subscribed {
                         reference,
                         stream,
-                        cursor: joined.cursor,
+                        cursor: begins_at(joining.from, &joined),
                         head: joined.head,
                         verdict: joined.verdict,
                     },
@@ -292,5 +292,16 @@ impl Session {
             self.phase = Phase::Closed;
             out.push(Output::Close(code));
         }
+    }
+}
+
+/// The position that a client may resume from once it has seen `subscribed`. Where something is missing that is the
+/// one it asked for, so that it is told again if it is cut off before the verdict reaches its place.
+fn begins_at(from: From, joined: &Joined) -> Cursor {
+    match (joined.verdict, from) {
+        (Verdict::Continuous, _) => joined.cursor,
+        (_, From::Cursor(asked)) => asked,
+        (_, From::Start) => Cursor::START,
+        (_, From::Now | From::Last(_) | From::Since(_)) => joined.cursor,
     }
 }
