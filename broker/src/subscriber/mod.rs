@@ -242,11 +242,23 @@ impl Subscriber {
                     _ => {}
                 }
             }
-            let Some((_, index)) = oldest else { return };
+            let Some((_, index)) = oldest else {
+                return self.end_the_idle(out);
+            };
             let Some(slot) = &mut self.slots[index] else {
                 return;
             };
             if slot.deliver_one(out, &mut left) == Step::Ended {
+                self.settle(index, Step::Ended);
+            }
+        }
+    }
+
+    /// Nothing is left to merge: streams whose `until` has passed by the clock are at their end.
+    fn end_the_idle(&mut self, out: &mut Vec<Delivery>) {
+        for index in 0..self.slots.len() {
+            let step = self.slots[index].as_mut().map(|slot| slot.idle(out));
+            if step == Some(Step::Ended) {
                 self.settle(index, Step::Ended);
             }
         }

@@ -217,7 +217,7 @@ impl Slot {
     }
 
     /// Nothing to deliver: waits, unless the clock has passed the end.
-    fn idle(&mut self, out: &mut Vec<Delivery>) -> Step {
+    pub(super) fn idle(&mut self, out: &mut Vec<Delivery>) -> Step {
         let over_ms = self
             .until
             .map(|until| until.ms.saturating_add(UNTIL_GRACE.as_millis() as u64));
