@@ -83,7 +83,7 @@ impl<F: Format> Tail<F> {
     }
 
     /// The next bytes; `None` after the last ones.
-    async fn next_chunk(&mut self) -> Option<Bytes> {
+    pub(super) async fn next_chunk(&mut self) -> Option<Bytes> {
         loop {
             self.encode_some();
             if let Some(chunk) = self.chunks.pop() {
@@ -102,6 +102,17 @@ impl<F: Format> Tail<F> {
                 Phase::Closed => return None,
             }
         }
+    }
+
+    /// The position in a tail of one stream, and how many entries the subscriber has handed out up to there.
+    #[cfg(test)]
+    pub(super) fn pulled(&self) -> (shared::Cursor, u64) {
+        let (_, cursor) = self
+            .subscriber
+            .positions()
+            .next()
+            .unwrap_or_else(|| unreachable!());
+        (cursor, cursor.ordinal.map_or(0, |ordinal| ordinal.0))
     }
 
     /// Encodes deliveries until there is a chunk to hand over, or nothing is left.

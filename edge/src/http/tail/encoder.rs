@@ -34,7 +34,8 @@ pub(super) struct Encoder<F> {
     position: ResumePoint,
     /// Streams that have not caught up yet.
     behind: Vec<StreamName>,
-    /// Streams with a verdict to come on where they begin: until it has been told, their position may not move.
+    /// Streams with a verdict to come on where they begin. Until it is told their position does not move: who is cut
+    /// off before must meet the verdict again.
     unjudged: Vec<StreamName>,
     /// How many streams have not ended.
     following: usize,
@@ -47,7 +48,8 @@ pub(super) struct Encoder<F> {
 
 impl<F: Format> Encoder<F> {
     /// An encoder for a tail that begins at these positions, one for each stream; of several streams, it is a merged
-    /// tail. `unjudged` are the streams with a verdict to come on that position: it is not told before.
+    /// tail. `unjudged` are the streams with a verdict to come on that position: it must be the one that the client
+    /// brought along, and stays that until the verdict is told.
     pub(super) fn new(positions: Vec<(StreamName, Cursor)>, unjudged: Vec<StreamName>) -> Self {
         let behind: Vec<StreamName> = positions.iter().map(|(stream, _)| stream.clone()).collect();
         let position = match positions.as_slice() {
@@ -68,9 +70,8 @@ impl<F: Format> Encoder<F> {
 
     /// The first bytes.
     pub(super) fn open(&mut self, retry_ms: u64, out: &mut Chunks) {
-        // A client that is told the position and then cut off would resume there, and miss the verdict on it.
-        let cursor = self.unjudged.is_empty().then(|| self.position_text());
-        out.push_with(|out| F::push_opening(out, retry_ms, cursor.as_deref()));
+        let cursor = self.position_text();
+        out.push_with(|out| F::push_opening(out, retry_ms, &cursor));
     }
 
     /// Encodes one delivery.

@@ -140,7 +140,7 @@ fn the_lines_of_a_merged_tail() {
 }
 
 #[test]
-fn a_position_with_a_verdict_to_come_is_not_told_before() {
+fn a_position_with_a_verdict_to_come_stays() {
     let starts = vec![(name(0), cursor(1)), (name(1), cursor(1))];
     let (mut encoder, mut out) = (Encoder::<Sse>::new(starts, vec![name(1)]), Chunks::default());
     encoder.open(1_000, &mut out);
@@ -165,7 +165,7 @@ fn a_position_with_a_verdict_to_come_is_not_told_before() {
     assert_eq!(
         told,
         concat!(
-            "retry: 1000\n\n",
+            "retry: 1000\nid: a~01-0.1,log:api~01-0.1\n\n",
             "id: a~02-0.2,log:api~01-0.1\n\n",
             "event: gap\nid: a~02-0.2,log:api~09-0.9\n",
             "data: {\"stream\":\"log:api\",\"lost\":8,\"cursor\":\"a~02-0.2,log:api~09-0.9\"}\n\n",

@@ -18,8 +18,8 @@ pub(super) trait Format: Send + Sync + 'static {
     const HEARTBEAT: &'static [u8];
 
     /// The first bytes, before anything is delivered: when to come back after a break, and the position from which
-    /// the tail begins, unless a verdict on it follows.
-    fn push_opening(out: &mut Vec<u8>, retry_ms: u64, cursor: Option<&[u8]>);
+    /// the tail begins.
+    fn push_opening(out: &mut Vec<u8>, retry_ms: u64, cursor: &[u8]);
     /// What stands before an event's JSON.
     fn push_event_head(out: &mut Vec<u8>, cursor: &[u8]);
     /// What stands after it: the cursor, and the ends.

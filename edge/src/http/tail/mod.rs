@@ -19,14 +19,17 @@ mod sse;
 mod start;
 
 #[cfg(test)]
+mod body_tests;
+#[cfg(test)]
 mod encoder_properties;
 #[cfg(test)]
 mod encoder_tests;
 #[cfg(test)]
-#[allow(unreachable_pub)]
+#[allow(dead_code, unreachable_pub)]
 #[path = "../../../tests/tails/sse_parser.rs"]
 mod sse_parser;
 
+use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -51,6 +54,9 @@ const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 ///
 /// A client that comes back after a tail with an `until` has ended gets 204, which makes it stop: without it, an
 /// `EventSource` would ask again for ever. Nothing else is answered with 204.
+///
+/// An `EventSource` also gives up for ever on any status of an error. So where the log is away only for the moment, a
+/// client that comes back is not refused but asked to come back later: an empty tail that ends.
 pub async fn sse(
     state: AppState,
     streams: Vec<StreamName>,
@@ -58,10 +64,18 @@ pub async fn sse(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let last_event_id = start::last_event_id(&headers)?;
-    let comes_back = last_event_id.is_some();
-    query.position = last_event_id.or(query.position);
-    let mut start = Start::begin(&state, streams, &query).await?;
-    if comes_back && start.has_ended(&query).await {
+    if let Some(last_event_id) = &last_event_id {
+        query.position = Some(last_event_id.position.clone());
+    }
+    let mut start = match (Start::begin(&state, streams, &query).await, &last_event_id) {
+        (Ok(start), _) => start,
+        (Err(error), Some(id)) if error.code().status() == StatusCode::SERVICE_UNAVAILABLE => {
+            tracing::debug!(%error, "an event source is asked to come back later");
+            return Ok(come_back_later(&state, &id.text));
+        }
+        (Err(error), _) => return Err(error),
+    };
+    if last_event_id.is_some() && start.has_ended(&query).await {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     Ok(respond::<Sse>(&state, start, "sse"))
@@ -80,17 +94,15 @@ pub async fn ndjson(
 
 fn respond<F: Format>(state: &AppState, start: Start, transport: &'static str) -> Response {
     let settings = &state.config.tail;
-    let retry_ms = u64::try_from(settings.retry.as_millis()).unwrap_or(u64::MAX);
     let pace = Pace {
         batch_bytes: settings.outbox_bytes_max,
         heartbeat: settings.heartbeat,
-        // Spread over twice the usual pause: all clients of this edge go to the others.
-        farewell_retry_ms: retry_ms.saturating_add(fastrand::u64(0..=retry_ms)),
+        farewell_retry_ms: scattered_retry_ms(state),
     };
     let gauges = Gauges::new(transport, start.positions.len());
     let mut encoder = Encoder::<F>::new(start.positions, start.unjudged);
     let mut chunks = Chunks::default();
-    encoder.open(retry_ms, &mut chunks);
+    encoder.open(retry_ms(state), &mut chunks);
     let tail = Tail::new(
         start.subscriber,
         encoder,
@@ -100,11 +112,30 @@ fn respond<F: Format>(state: &AppState, start: Start, transport: &'static str) -
         gauges,
     )
     .with_first(start.first);
-    let headers = [
+    (headers::<F>(), tail.into_body()).into_response()
+}
+
+fn come_back_later(state: &AppState, last_event_id: &str) -> Response {
+    let mut body = Vec::new();
+    Sse::push_farewell(&mut body, scattered_retry_ms(state), last_event_id.as_bytes());
+    (headers::<Sse>(), Body::from(body)).into_response()
+}
+
+fn headers<F: Format>() -> [(HeaderName, HeaderValue); 3] {
+    [
         (CONTENT_TYPE, HeaderValue::from_static(F::CONTENT_TYPE)),
         // Not to be kept, and not to be compressed or otherwise held back on the way.
         (CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform")),
         (NO_BUFFERING, HeaderValue::from_static("no")),
-    ];
-    (headers, tail.into_body()).into_response()
+    ]
+}
+
+fn retry_ms(state: &AppState) -> u64 {
+    u64::try_from(state.config.tail.retry.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Up to twice the usual pause, for when many clients are to come back at the same time.
+fn scattered_retry_ms(state: &AppState) -> u64 {
+    let retry_ms = retry_ms(state);
+    retry_ms.saturating_add(fastrand::u64(0..=retry_ms))
 }

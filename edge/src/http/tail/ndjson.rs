@@ -24,7 +24,7 @@ impl Format for Ndjson {
     const HEARTBEAT: &'static [u8] = b"\n";
 
     /// Nothing: the first line is an event or a notice.
-    fn push_opening(_out: &mut Vec<u8>, _retry_ms: u64, _cursor: Option<&[u8]>) {}
+    fn push_opening(_out: &mut Vec<u8>, _retry_ms: u64, _cursor: &[u8]) {}
 
     fn push_event_head(_out: &mut Vec<u8>, _cursor: &[u8]) {}
 

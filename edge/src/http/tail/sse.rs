@@ -2,7 +2,9 @@
 //!
 //! Every frame with data carries the cursor as its `id:`, so that a client which is cut off after it resumes after
 //! it. An `id:` alone, in a frame without data, moves the client's last event ID without an event ("event stream
-//! interpretation": the ID is set when a frame ends, before empty data stops it from becoming an event).
+//! interpretation": the ID is set when a frame ends, before empty data stops it from becoming an event). By the
+//! letter of the same section a frame that ends before the first `id:` of a connection clears the ID that the client
+//! brought along: so the very first frame has one.
 
 use std::io::Write as _;
 
@@ -30,11 +32,9 @@ impl Format for Sse {
     /// A comment (a line that begins with a colon) and the end of an empty frame.
     const HEARTBEAT: &'static [u8] = b": hb\n\n";
 
-    fn push_opening(out: &mut Vec<u8>, retry_ms: u64, cursor: Option<&[u8]>) {
+    fn push_opening(out: &mut Vec<u8>, retry_ms: u64, cursor: &[u8]) {
         push_retry(out, retry_ms);
-        if let Some(cursor) = cursor {
-            push_id(out, cursor);
-        }
+        push_id(out, cursor);
         out.push(b'\n');
     }
 
@@ -62,8 +62,6 @@ impl Format for Sse {
     }
 
     fn push_farewell(out: &mut Vec<u8>, retry_ms: u64, cursor: &[u8]) {
-        push_retry(out, retry_ms);
-        push_id(out, cursor);
-        out.push(b'\n');
+        Self::push_opening(out, retry_ms, cursor);
     }
 }

@@ -33,6 +33,7 @@ impl Start {
         if streams.len() > streams_max {
             return Err(ReadError::TooManySubscriptions(streams_max).into());
         }
+        check_coverage(query.position.as_ref(), &streams)?;
         let order = Order::ByTime;
         let mut subscriber = Subscriber::new(state.log.clone(), SubscriberConfig { order, streams_max });
         let (mut positions, mut unjudged) = (Vec::with_capacity(streams.len()), Vec::new());
@@ -79,6 +80,22 @@ impl Start {
     }
 }
 
+/// A cursor must say where to begin in at least one of the streams: else every event since would be passed over in
+/// silence. A stream of a merged tail that it does not cover is new in that tail.
+fn check_coverage(position: Option<&Position>, streams: &[StreamName]) -> Result<(), ApiError> {
+    let problem = match position {
+        Some(Position::One(_)) if streams.len() > 1 => {
+            "is a position in one stream, but several are asked for"
+        }
+        Some(position) if streams.iter().all(|stream| position.in_stream(stream).is_none()) => {
+            "covers none of the streams that are asked for"
+        }
+        _ => return Ok(()),
+    };
+    let message = format!("the cursor {problem}; pass back a cursor of this same tail");
+    Err(ApiError::new(Code::InvalidParameter, message))
+}
+
 /// Whether a delivery tells nothing that a client which comes back does not know.
 fn is_silent(delivery: &Delivery) -> bool {
     matches!(
@@ -87,8 +104,14 @@ fn is_silent(delivery: &Delivery) -> bool {
     )
 }
 
-/// The position that a browser's `EventSource` says it has seen last, if it says one.
-pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, ApiError> {
+/// What a browser's `EventSource` says it has seen last.
+pub(super) struct LastEventId {
+    pub(super) position: Position,
+    pub(super) text: String,
+}
+
+/// Reads the header, if there is one; a client that has seen nothing may also send it empty.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<LastEventId>, ApiError> {
     let Some(value) = headers.get(LAST_EVENT_ID) else {
         return Ok(None);
     };
@@ -97,7 +120,10 @@ pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Api
         return Ok(None);
     }
     match text.parse() {
-        Ok(position @ (Position::One(_) | Position::Many(_))) => Ok(Some(position)),
+        Ok(position @ (Position::One(_) | Position::Many(_))) => Ok(Some(LastEventId {
+            position,
+            text: text.to_owned(),
+        })),
         _ => Err(ApiError::new(
             Code::InvalidParameter,
             "header Last-Event-ID: not a cursor; send the last \"id:\" of this event stream unchanged",
