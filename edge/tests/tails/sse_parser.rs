@@ -32,6 +32,14 @@ pub struct Parser {
 }
 
 impl Parser {
+    /// A connection of a client that brings a last event ID along.
+    pub fn resuming(last_event_id: &str) -> Self {
+        Self {
+            last_event_id: last_event_id.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// Reads more of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         for byte in bytes {
