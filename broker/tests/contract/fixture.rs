@@ -234,6 +234,7 @@ macro_rules! contract_suite {
                 backward_tells_what_is_gone,
                 until_is_inclusive,
                 limits_are_clamped,
+                large_entries_come_on_smaller_pages,
             }
             verdict {
                 every_position_is_continuous,

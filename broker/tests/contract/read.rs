@@ -1,11 +1,14 @@
 //! Pages: where each kind of read begins, how far it goes, what its cursors are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Direction, From, ReadRequest};
+use broker::{Direction, From, NewEvent, ReadRequest};
+use bytes::Bytes;
 use shared::limits::PAGE_ENTRIES_MAX;
-use shared::{Cursor, EntryId, Ordinal, Verdict};
+use shared::{Cursor, Entry, EntryId, Event, Ordinal, Payload, Verdict};
 
+use crate::tail::Tail;
 use crate::{
     Fixture, Settings, cursors, entries, name, page, page_back, page_of, pages_to_tail, publish, values,
 };
@@ -205,6 +208,12 @@ pub(crate) async fn until_is_inclusive<F: Fixture>() {
     assert_eq!(page.cursor, at[4], "what lies behind the range is not skipped");
     let page = read(Direction::Forward(From::Since(at[2].id)), at[4], 10).await;
     assert_eq!(values(&page.entries), [3, 4, 5]);
+    let page = read(Direction::Forward(From::Last(2)), at[4], 10).await;
+    assert_eq!(values(&page.entries), [4, 5], "the last of the range");
+    assert_eq!(
+        page.cursor.id, at[4].id,
+        "without a count, where that would take one"
+    );
     let all = Direction::Backward {
         before: None,
         since: Some(at[1].id),
@@ -229,4 +238,48 @@ pub(crate) async fn limits_are_clamped<F: Fixture>() {
     assert!(last.tail_reached);
     let back = page_back(&log, &stream, None, None, usize::MAX).await;
     assert_eq!(back.entries.len(), PAGE_ENTRIES_MAX);
+}
+
+pub(crate) async fn large_entries_come_on_smaller_pages<F: Fixture>() {
+    const COUNT: u64 = 24;
+    let fixture = F::start(Settings::default()).await;
+    let (log, stream) = (fixture.log(), name("blobs"));
+    for n in 0..COUNT {
+        log.append(&stream, large(n)).await.unwrap();
+    }
+    let pages = pages_to_tail(&log, &stream, From::Start, PAGE_ENTRIES_MAX).await;
+    assert!(
+        pages
+            .iter()
+            .all(|page| page.verdict == Verdict::Continuous && !page.entries.is_empty())
+    );
+    let sizes = |entries: &[Arc<Entry>]| {
+        entries
+            .iter()
+            .map(|e| e.event.data.raw().len())
+            .collect::<Vec<_>>()
+    };
+    let expected: Vec<_> = (0..COUNT).map(|n| LARGE_BYTES + n as usize).collect();
+    assert_eq!(sizes(&entries(&pages)), expected);
+    fixture.trim(&stream, COUNT - 2).await;
+    let from = From::Last(20);
+    let last = pages_to_tail(&log, &stream, from, PAGE_ENTRIES_MAX).await;
+    assert_eq!(
+        sizes(&entries(&last)),
+        expected[4..],
+        "as many as asked for, be it on several pages"
+    );
+    let mut tail = Tail::new(&log);
+    tail.follow(&stream, from).await;
+    for expected in &expected[4..] {
+        assert_eq!(tail.entry(&stream).await.event.data.raw().len(), *expected);
+    }
+}
+
+const LARGE_BYTES: usize = 512 * 1024;
+
+/// An event whose number is told by its size.
+fn large(n: u64) -> NewEvent {
+    let data = vec![b'x'; LARGE_BYTES + n as usize];
+    NewEvent::new(Event::new(Payload::Bytes(Bytes::from(data))))
 }

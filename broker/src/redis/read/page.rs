@@ -124,7 +124,21 @@ async fn last(
         high: until.unwrap_or(EntryId::MAX),
         newest_first: true,
     };
-    let mut found = source.gather(range, count.min(PAGE_ENTRIES_MAX)).await?;
+    let count = count.min(PAGE_ENTRIES_MAX);
+    let mut found = source.gather(range, count).await?;
+    if let Some(oldest) = found.entries.last()
+        && !found.exhausted
+        && found.entries.len() < count
+    {
+        let left = count - found.entries.len();
+        let first = first_of_last(source, range, oldest.id, left).await?;
+        let page = since(source, stream, first, until, limit).await?;
+        // As for all that are asked for by their number: no older history is claimed to have been seen.
+        return Ok(Page {
+            verdict: Verdict::Continuous,
+            ..page
+        });
+    }
     found.entries.reverse();
     let from_the_front = found.exhausted;
     Ok(Forward {
@@ -144,6 +158,24 @@ async fn last(
         to_the_end: reaches_end(until, &found.view),
     }
     .page(stream, found.entries, limit))
+}
+
+/// The ID of the entry that comes `left` entries before `oldest`, or of the first there is. For entries so large that
+/// one page cannot hold those that were asked for: they are let go as they are counted.
+async fn first_of_last(
+    source: &mut Source<'_>,
+    mut range: Range,
+    mut oldest: EntryId,
+    mut left: usize,
+) -> Result<EntryId, Fault> {
+    while left > 0 {
+        range.high = oldest.predecessor();
+        let found = source.gather(range, left).await?;
+        let Some(last) = found.entries.last() else { break };
+        oldest = last.id;
+        left = left.saturating_sub(found.entries.len());
+    }
+    Ok(oldest)
 }
 
 /// What a forward page is made of, beside its entries.
