@@ -17,7 +17,7 @@ pub enum TailMode {
 /// Settings of the Redis engine. [`RedisConfig::new`] gives the defaults.
 #[derive(Clone)]
 pub struct RedisConfig {
-    /// `redis://[user:password@]host:port/db`, `rediss://…` or `unix:///path`.
+    /// `redis://[user:password@]host:port/db`, `rediss://…` with TLS, or `unix:///path?user=…&pass=…&db=…`.
     pub url: String,
     /// Key of a stream, with `NAME` standing for the name: `weir:{NAME}` makes `weir:{doc:1}`. The braces are a
     /// Redis Cluster hash tag; a template without them, such as `logs:NAME`, serves keys that others write.

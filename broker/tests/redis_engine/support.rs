@@ -80,6 +80,13 @@ pub(crate) async fn numbers(log: &RedisLog, stream: &StreamName) -> Vec<u64> {
     }
 }
 
+/// The stream holds `0..count` and nothing else, in order.
+pub(crate) async fn holds_all(log: &RedisLog, stream: &StreamName, count: u64) {
+    let numbers = numbers(log, stream).await;
+    let wrong = numbers.iter().zip(0..).find(|(is, ought)| **is != *ought);
+    assert_eq!((wrong, numbers.len() as u64), (None, count), "in {stream}");
+}
+
 /// Waits for `work` under the deadline.
 pub(crate) async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, work).await {

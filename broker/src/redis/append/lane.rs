@@ -1,16 +1,11 @@
 //! One lane: a task that owns a queue and a connection, sends batches, and settles what is answered, lost or late.
-//!
-//! Answers come in the order in which batches were sent, so only the oldest batch in flight is waited for.
 
 use std::collections::VecDeque;
-use std::future::{Future, pending};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use redis::Value;
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, Value};
 use shared::StreamName;
 use shared::limits::{APPEND_ANSWER_TIMEOUT, APPEND_BATCHES_IN_FLIGHT_MAX, APPEND_TICK};
 use tokio::sync::mpsc;
@@ -21,6 +16,7 @@ use tracing::debug;
 use super::super::fault::Fault;
 use super::super::keys::KeyTemplate;
 use super::backlog::{Backlog, Batch};
+use super::in_flight::{self, InFlight, ask};
 use super::job::Item;
 use super::link::{Change, Link};
 use super::upkeep::{self, Upkeep};
@@ -55,14 +51,6 @@ pub(super) struct Lane {
     retiring: Option<&'static str>,
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Vec<Value>, Fault>> + Send>>;
-
-struct InFlight {
-    batch: Batch,
-    answer: Answer,
-    sent_at: Instant,
-}
-
 impl Lane {
     pub(super) fn new(rules: Arc<Rules>, arrivals: mpsc::Receiver<Arrival>, link: Link) -> Self {
         Self {
@@ -88,13 +76,13 @@ impl Lane {
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !self.arrivals.is_closed() => self.arrivals.close(),
-                answer = oldest(&mut self.in_flight) => self.answered(answer),
+                _ = tick.tick(), if !idle => self.look_at_the_clock(),
+                answer = in_flight::oldest(&mut self.in_flight) => self.answered(answer),
                 change = self.link.changed() => self.link_changed(change),
                 arrival = self.arrivals.recv(), if open => match arrival {
                     Some(arrival) => self.arrived(arrival),
                     None => open = false,
                 },
-                _ = tick.tick(), if !idle => self.look_at_the_clock(),
             }
             // Whatever else has come meanwhile may go into the same batches.
             while let Ok(arrival) = self.arrivals.try_recv() {
@@ -139,25 +127,12 @@ impl Lane {
                 self.rules.idempotency_window,
                 !self.script_known,
             );
-            ask(connection, alone(command))
+            ask(connection, command)
         } else {
             let key = keys.stream_key(&batch.stream);
             ask(connection, transaction::commands(&key, &batch.items, &chores))
         };
-        self.keep_in_flight(batch, answer, now);
-    }
-
-    /// Takes a question that was just made. Polled once here, it is in the connection's queue when this returns: so
-    /// the order in which batches are sent is the order of these calls.
-    fn keep_in_flight(&mut self, batch: Batch, mut answer: Answer, sent_at: Instant) {
-        if let Some(answered) = answer.as_mut().now_or_never() {
-            answer = Box::pin(std::future::ready(answered));
-        }
-        self.in_flight.push_back(InFlight {
-            batch,
-            answer,
-            sent_at,
-        });
+        self.in_flight.push_back(InFlight::new(batch, answer, now));
     }
 
     /// The oldest batch in flight has its answer, or never gets one.
@@ -258,15 +233,15 @@ impl Lane {
             return;
         };
         let key = self.rules.keys.stream_key(stream);
-        let command = redis::cmd("PEXPIRE").arg(key).arg(ms).take();
-        let answer = ask(connection, alone(command));
+        let answer = ask(connection, transaction::expiry(&key, ms));
         let batch = Batch {
             stream: stream.clone(),
             items: Vec::new(),
             keyed: false,
         };
         self.backlog.extra_in_flight(stream);
-        self.keep_in_flight(batch, answer, Instant::now());
+        self.in_flight
+            .push_back(InFlight::new(batch, answer, Instant::now()));
     }
 
     fn link_changed(&mut self, change: Change) {
@@ -282,18 +257,17 @@ impl Lane {
     /// The connection is gone or does not answer. What was answered before still counts; of the rest, what has keys
     /// is sent again, and nobody knows about the others.
     fn lost(&mut self, why: &'static str) {
-        self.retiring = None;
-        for InFlight {
-            batch, mut answer, ..
-        } in std::mem::take(&mut self.in_flight)
-        {
-            match answer.as_mut().now_or_never() {
+        // First of all, so that nothing more is sent while answers are settled.
+        self.link.down(why);
+        for mut sent in std::mem::take(&mut self.in_flight) {
+            let answer = sent.answer_so_far();
+            let batch = sent.batch;
+            match answer {
                 Some(answer) if !matches!(answer, Err(Fault::Lost(_))) => self.settle(batch, answer),
                 _ => self.unanswered(batch),
             }
         }
         self.retiring = None;
-        self.link.down(why);
     }
 
     fn unanswered(&mut self, mut batch: Batch) {
@@ -336,34 +310,4 @@ impl Lane {
             item.settle(Err(AppendError::Unconfirmed));
         }
     }
-}
-
-/// Waits for the answer to the oldest batch in flight. Cancel-safe: the answer stays where it is.
-async fn oldest(in_flight: &mut VecDeque<InFlight>) -> Result<Vec<Value>, Fault> {
-    match in_flight.front_mut() {
-        Some(oldest) => oldest.answer.as_mut().await,
-        None => pending().await,
-    }
-}
-
-fn alone(command: Cmd) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(1);
-    pipeline.add_command(command);
-    pipeline
-}
-
-/// Asks Redis; the replies are for the caller to take apart. Nothing is sent before the first poll.
-fn ask(mut connection: MultiplexedConnection, commands: Pipeline) -> Answer {
-    let asked = async move {
-        let replies = connection
-            .send_packed_commands(&commands, 0, commands.len())
-            .await;
-        replies.map_err(|error| match Fault::of(&error) {
-            // Error replies are among the replies; what fails as a whole is the connection.
-            lost @ Fault::Lost(_) => lost,
-            _ => Fault::Lost("the connection to Redis was lost"),
-        })
-    };
-    // Tokio's budget could keep the first poll from handing the commands over, and so change their order.
-    Box::pin(tokio::task::unconstrained(asked))
 }

@@ -9,11 +9,13 @@
 //! | [`job`] | events on their way, and their results |
 //! | [`backlog`] | what goes next |
 //! | [`lane`] | the task: sends, settles, watches the clock |
+//! | [`in_flight`] | what was sent, and its answers |
 //! | [`link`] | its connection |
 //! | [`upkeep`] | when a stream is due for trimming by age and a new expiry |
 
 mod backlog;
 mod idempotency;
+mod in_flight;
 mod job;
 mod lane;
 mod link;

@@ -45,6 +45,13 @@ pub(super) fn commands(key: &str, items: &[Item], chores: &Chores) -> Pipeline {
     pipeline
 }
 
+/// A new expiry alone.
+pub(super) fn expiry(key: &str, ms: u64) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(1);
+    pipeline.add_command(cmd("PEXPIRE").arg(key).arg(ms).take());
+    pipeline
+}
+
 /// `XINFO STREAM` lists the first and the last entry as well, `FULL COUNT 1` only the first, but all consumer
 /// groups. So large entries decide; a script that returned the numbers alone would cost Redis more than either.
 fn info(key: &str, items: &[Item]) -> redis::Cmd {
