@@ -2,12 +2,23 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::body::Body;
 use broker::{Filter, From, Log, MemoryConfig, MemoryLog, NewEvent, Order, Subscriber, SubscriberConfig};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use shared::limits::READ_BUFFER_BYTES_MAX;
 use shared::{Event, StreamName, wire};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::body::{Pace, Tail};
 use super::chunks::Chunks;
@@ -145,4 +156,54 @@ async fn heartbeats_come_after_silence_and_not_before() {
     assert_eq!(events(&tail.next_chunk().await.unwrap()), 1);
     assert_eq!(tail.next_chunk().await.unwrap(), "\n");
     assert_eq!(begun.elapsed().as_secs(), 15 + 10 + 15);
+}
+
+/// The same through HTTP: a connection that the client reads bit by bit.
+#[tokio::test(start_paused = true)]
+async fn what_the_client_does_not_read_stays_in_the_log() {
+    let bench = Bench::new();
+    bench.publish(3_000).await;
+    let (mut client, server) = tokio::io::duplex(4_096);
+    let taken = Arc::new(AtomicUsize::new(0));
+    let body = Mutex::new(Some(counted(
+        bench.tail(From::Start).await.into_body(),
+        taken.clone(),
+    )));
+    let service = service_fn(move |_| {
+        let body = body.lock().unwrap().take().unwrap();
+        async { Ok::<_, Infallible>(hyper::Response::new(body)) }
+    });
+    let connection = http1::Builder::new()
+        .max_buf_size(READ_BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(server), service);
+    let connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    client
+        .write_all(b"GET / HTTP/1.1\r\nhost: weir\r\n\r\n")
+        .await
+        .unwrap();
+    let (mut read, mut lines) = (0, 0);
+    let mut buffer = vec![0; 1_500];
+    while lines < 3_000 {
+        // The clock stands still until nothing in this process can go on: all is taken that will be taken.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let held = taken.load(Ordering::Relaxed).saturating_sub(read);
+        assert!(
+            held < HELD_BYTES_MAX,
+            "{held} bytes are held for a client that has read {read}"
+        );
+        let len = client.read(&mut buffer).await.unwrap();
+        read += len;
+        lines += buffer[..len].iter().filter(|b| **b == b'}').count();
+    }
+    drop(connection);
+}
+
+/// The connection's own buffer, and what makes it overflow: one chunk. The rest of a batch is not encoded yet.
+const HELD_BYTES_MAX: usize = READ_BUFFER_BYTES_MAX + 64 * 1024;
+
+fn counted(body: Body, taken: Arc<AtomicUsize>) -> impl hyper::body::Body<Data = Bytes, Error = axum::Error> {
+    body.map_frame(move |frame| {
+        taken.fetch_add(frame.data_ref().map_or(0, Bytes::len), Ordering::Relaxed);
+        frame
+    })
 }
