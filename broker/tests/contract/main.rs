@@ -7,11 +7,14 @@
 #![allow(clippy::unwrap_used)]
 
 #[macro_use]
+mod suite;
+
 mod fixture;
 mod memory;
 mod redis;
 
 mod append;
+mod filter;
 mod join;
 mod live;
 mod model;

@@ -1,4 +1,4 @@
-//! Subscriptions: where they begin, what they end with, filters, several streams.
+//! Subscriptions: where they begin, what they end with, several streams.
 
 use std::time::Duration;
 
@@ -6,11 +6,7 @@ use broker::{Delivery, Filter, From, Order, ReadError, Subscriber, SubscriberCon
 use shared::{Cursor, Verdict};
 
 use crate::tail::Tail;
-use crate::{Fixture, Settings, in_time, name, named, publish, value};
-
-fn events(names: &[&str]) -> Filter {
-    Filter::new(names.iter().map(|name| name.to_string()).collect(), None).unwrap()
-}
+use crate::{Fixture, Settings, in_time, name, publish, value};
 
 pub(crate) async fn from_each_place<F: Fixture>() {
     let fixture = F::start(Settings::default()).await;
@@ -122,69 +118,6 @@ pub(crate) async fn until_in_the_past_ends_at_once<F: Fixture>() {
     tail.follow_part(&empty, From::Start, past, Filter::default())
         .await;
     ended(&mut tail, Cursor::START).await;
-}
-
-pub(crate) async fn filter_by_event<F: Fixture>() {
-    let fixture = F::start(Settings::default()).await;
-    let (log, stream) = (fixture.log(), name("doc:1"));
-    let publish = async |from: u64| {
-        for n in from..from + 6 {
-            let event = ["edit", "cursor", "chat"][n as usize % 3];
-            log.append(&stream, named(event, n)).await.unwrap();
-        }
-    };
-    publish(0).await;
-    log.append(&stream, crate::number(100)).await.unwrap();
-    let mut tail = Tail::new(&log);
-    let filter = events(&["edit", "message"]);
-    tail.follow_part(&stream, From::Start, None, filter).await;
-    tail.expect(&stream, [0, 3, 100]).await;
-    publish(6).await;
-    tail.expect(&stream, [6, 9]).await;
-}
-
-pub(crate) async fn filter_by_pattern<F: Fixture>() {
-    let fixture = F::start(Settings::default()).await;
-    let (log, stream) = (fixture.log(), name("doc:1"));
-    publish(&log, &stream, 0..100).await;
-    let mut tail = Tail::new(&log);
-    let filter = Filter::new(Vec::new(), Some("^[0-9]*7$")).unwrap();
-    tail.follow_part(&stream, From::Start, None, filter).await;
-    tail.expect(&stream, (0..10).map(|n| 10 * n + 7)).await;
-    publish(&log, &stream, 100..120).await;
-    tail.expect(&stream, [107, 117]).await;
-}
-
-pub(crate) async fn filtered_events_move_the_cursor<F: Fixture>() {
-    const COUNT: u64 = 5_000;
-    let fixture = F::start(Settings::default()).await;
-    let (log, stream) = (fixture.log(), name("doc:1"));
-    let filter = events(&["rare"]);
-    let mut tail = Tail::new(&log);
-    tail.follow_part(&stream, From::Start, None, filter.clone()).await;
-    let at = publish(&log, &stream, 1..=COUNT).await;
-    let passed = in_time("a Passed", async {
-        loop {
-            match tail.next().await {
-                Delivery::Passed { cursor, .. } => return cursor,
-                Delivery::CaughtUp { .. } => {}
-                other => panic!("nothing passes the filter, not {other:?}"),
-            }
-        }
-    })
-    .await;
-    assert!(at.contains(&passed));
-    let rare = log.append(&stream, named("rare", 7)).await.unwrap().cursor;
-    // Another subscriber resumes there, with the same filter, and misses nothing.
-    let mut resumed = Tail::new(&log);
-    let joined = resumed
-        .follow_part(&stream, From::Cursor(passed), None, filter)
-        .await;
-    assert_eq!(joined.verdict, Verdict::Continuous);
-    for tail in [&mut tail, &mut resumed] {
-        let entry = tail.entry(&stream).await;
-        assert_eq!((entry.cursor, value(&entry)), (rare, 7));
-    }
 }
 
 pub(crate) async fn merged_by_time<F: Fixture>() {
