@@ -33,7 +33,7 @@ pub struct Joined {
     pub verdict: Verdict,
 }
 
-/// What [`Subscriber::next`] brings.
+/// What [`crate::Subscriber::next`] brings.
 #[derive(Debug, Clone)]
 pub enum Delivery {
     /// The next event.
