@@ -3,7 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,9 +21,14 @@ use super::wire::Wire;
 /// Bytes that one frame header may have; close enough for counting.
 const HEADER_BYTES: usize = 10;
 
+/// Messages that a queue keeps room for while it is empty.
+const IDLE_CAPACITY: usize = 8;
+
 /// One WebSocket, server side.
 pub(crate) struct Socket {
     stream: WebSocketStream<Wire<TcpStream>>,
+    /// Not handed to `stream` yet, because that writes whatever it has before each read.
+    outgoing: Vec<Message>,
     delivery_bytes: usize,
     reply_bytes: usize,
 }
@@ -50,6 +55,7 @@ impl Socket {
         let builder = ServerBuilder::new().config(config).limits(limits);
         Self {
             stream: builder.serve(Wire::new(stream, read_ahead)),
+            outgoing: Vec::new(),
             delivery_bytes: 0,
             reply_bytes: 0,
         }
@@ -67,9 +73,17 @@ impl Socket {
 
     fn feed(&mut self, message: Message) -> usize {
         let bytes = message.as_payload().len() + HEADER_BYTES;
-        // Without a flush threshold there is nothing to wait for. On a socket that is closing the message is dropped.
-        let _ = self.stream.feed(message).now_or_never();
+        self.outgoing.push(message);
         bytes
+    }
+
+    /// Hands everything to the stream.
+    fn gather(&mut self) {
+        for message in self.outgoing.drain(..) {
+            // Without a flush threshold there is nothing to wait for. On a socket that is closing it is dropped.
+            let _ = self.stream.feed(message).now_or_never();
+        }
+        self.outgoing.shrink_to(IDLE_CAPACITY);
     }
 
     /// Bytes of answers that wait to be written.
@@ -93,19 +107,26 @@ impl Socket {
         }
     }
 
-    /// Writes what waits and, if `read`, reads the next message. Cancel-safe.
+    /// If `read`, reads the next message; as long as none is there, writes what waits. So the answers to messages that
+    /// came together leave together. Cancel-safe.
+    ///
+    /// Whoever calls it stops reading while there are too many answers; then they are written.
     pub(crate) fn poll_io(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<SocketEvent> {
-        if self.unsent()
-            && let Poll::Ready(flushed) = self.stream.poll_flush_unpin(cx)
-        {
-            self.delivery_bytes = 0;
-            self.reply_bytes = 0;
-            return Poll::Ready(flushed.map_or_else(failed, |()| SocketEvent::Flushed));
+        if read && let Poll::Ready(next) = Pin::new(&mut self.stream).poll_next(cx) {
+            return Poll::Ready(self.came(next));
         }
-        if !read {
+        if !self.unsent() {
             return Poll::Pending;
         }
-        Pin::new(&mut self.stream).poll_next(cx).map(|next| match next {
+        self.gather();
+        let flushed = ready!(self.stream.poll_flush_unpin(cx));
+        self.delivery_bytes = 0;
+        self.reply_bytes = 0;
+        Poll::Ready(flushed.map_or_else(failed, |()| SocketEvent::Flushed))
+    }
+
+    fn came(&mut self, next: Option<Result<Message, Error>>) -> SocketEvent {
+        match next {
             Some(Ok(message)) => {
                 if message.is_ping() {
                     self.reply_bytes += message.as_payload().len() + HEADER_BYTES;
@@ -114,7 +135,7 @@ impl Socket {
             }
             Some(Err(error)) => failed(error),
             None => SocketEvent::Lost(None),
-        })
+        }
     }
 
     /// Sends what waits and the close, waits for the peer's, and ends the connection; all that within `patience`.
@@ -124,6 +145,7 @@ impl Socket {
     }
 
     async fn close_in_order(&mut self, code: CloseCode) -> Result<(), Error> {
+        self.gather();
         let number = tokio_websockets::CloseCode::try_from(code.code())?;
         // Refused if a close was sent already, as it is after the peer's own and after a breach of the protocol.
         let _ = self

@@ -4,6 +4,8 @@
 //! Everything it holds is bounded: deliveries are fetched only when the last ones are written, publishes and pages
 //! under way are counted by the session, and while they are at their bound the socket is not read.
 
+mod steps;
+
 use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::pin::Pin;
@@ -12,30 +14,27 @@ use std::time::{Duration, Instant};
 
 use broker::{AppendError, Appended, Delivery, Log, Page, ReadError, Receipt};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
 use governor::clock::Clock as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use shared::limits::{WS_CLOSE_TIMEOUT, WS_ENVELOPE_BYTES_MAX, WS_REPLY_BYTES_QUEUED_MAX};
-use shared::time;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_websockets::Message;
 use tracing::debug;
 
-use super::appends::{self, Ack, Submit};
+use super::appends::{Ack, Submit};
 use super::close::CloseCode;
 use super::format::Format;
-use super::gauges::{Gauges, TRANSPORT};
+use super::gauges::Gauges;
 use super::liveness::{Check, Liveness};
 use super::reader::{Reader, ReaderEvent};
 use super::session::{Output, Publishing, Reading, Session};
 use super::settings::{Patience, SessionLimits};
 use super::socket::{Socket, SocketEvent};
 use crate::app::AppState;
-use crate::error::ApiError;
-use crate::metrics;
 use crate::rate::{Client, RateLimits};
 use crate::trace::RequestTrace;
 
@@ -215,110 +214,4 @@ impl Connection {
             () = timer => Event::Timer,
         }
     }
-
-    fn handle(&mut self, event: Event) {
-        let now = Instant::now();
-        match event {
-            Event::Socket(SocketEvent::Message(message)) => self.message(&message, now),
-            Event::Socket(SocketEvent::Broken(code)) => self.session.close(code, &mut self.outputs),
-            Event::Socket(SocketEvent::Flushed | SocketEvent::Lost(_)) => {}
-            Event::Reader(ReaderEvent::Delivered) => self.deliver(),
-            Event::Reader(ReaderEvent::Joined(outcome)) => self.session.joined(outcome, &mut self.outputs),
-            Event::Submitted(publishing, receipt) => {
-                self.submitting = None;
-                match receipt {
-                    Ok(receipt) => self.acks.push(Ack::new(publishing, receipt)),
-                    Err(error) => self.acknowledge(&publishing, Err(error)),
-                }
-            }
-            Event::Acknowledged(publishing, outcome) => {
-                self.acknowledge(&publishing, outcome);
-                // Those that are there already go out in the same write.
-                while let Some(Some((publishing, outcome))) = self.acks.next().now_or_never() {
-                    self.acknowledge(&publishing, outcome);
-                }
-            }
-            Event::Page(reading, page) => self.session.page_read(&reading, page, &mut self.outputs),
-            Event::Drain => {
-                self.draining = true;
-                self.session.drain(now, &mut self.outputs);
-            }
-            Event::Timer => self.session.tick(now, &mut self.outputs),
-        }
-    }
-
-    fn message(&mut self, message: &Message, now: Instant) {
-        self.read_after = self.pause(now);
-        let format = if message.is_text() {
-            Format::Json
-        } else if message.is_binary() {
-            Format::MessagePack
-        } else if message.is_close() {
-            return self.session.close(CloseCode::Normal, &mut self.outputs);
-        } else {
-            return;
-        };
-        let payload = message.as_payload();
-        self.session
-            .frame(format, payload, time::now_ms(), &mut self.outputs);
-    }
-
-    fn deliver(&mut self) {
-        let (format, socket) = (self.format, &mut self.socket);
-        self.session.deliver(&self.deliveries, |frame| {
-            socket.feed_delivery(format.message(frame))
-        });
-        self.gauges.delivered(&self.deliveries);
-        self.deliveries.clear();
-        self.deliveries.shrink_to(IDLE_CAPACITY);
-    }
-
-    fn acknowledge(&mut self, publishing: &Publishing, outcome: Result<Appended, AppendError>) {
-        let outcome = outcome.map_err(ApiError::from);
-        let label = match &outcome {
-            Ok(Appended { duplicate: true, .. }) => "duplicate",
-            Ok(_) => "ok",
-            Err(error) => error.code().as_str(),
-        };
-        metrics::published(TRANSPORT, label, 1);
-        let id = outcome
-            .as_ref()
-            .ok()
-            .map(|appended| tracing::field::display(appended.cursor.id));
-        debug!(stream = %publishing.stream, trace = %publishing.trace, outcome = label, id, "publish");
-        self.session.appended(publishing, outcome, &mut self.outputs);
-    }
-
-    /// Does what the session has ordered; a close ends it.
-    fn carry_out(&mut self) -> Option<CloseCode> {
-        for output in self.outputs.drain(..) {
-            match output {
-                Output::Send(frame) => self.socket.feed_reply(self.format.message(frame)),
-                Output::Submit(publishing, new) => {
-                    self.submitting = Some(appends::submit(
-                        Arc::clone(&self.log),
-                        self.publisher.clone(),
-                        publishing,
-                        new,
-                    ));
-                }
-                Output::Read(reading, request) => {
-                    let log = Arc::clone(&self.log);
-                    let read = async move {
-                        let page = log.read(&reading.stream, &request).await;
-                        (reading, page)
-                    };
-                    self.pages.push(read.boxed());
-                }
-                Output::Join(joining) => self.reader.join(joining),
-                Output::Leave(stream) => self.reader.leave(&stream),
-                Output::Close(code) => return Some(code),
-            }
-        }
-        self.outputs.shrink_to(IDLE_CAPACITY);
-        None
-    }
 }
-
-/// Elements that a buffer keeps room for while nothing is in it.
-const IDLE_CAPACITY: usize = 8;
