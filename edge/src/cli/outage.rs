@@ -70,7 +70,7 @@ impl Outage {
     pub(super) fn failed(&mut self, problem: Problem, random: f64) -> Result<Duration, String> {
         let (why, retry_after) = match problem {
             Problem::Lasting { why, .. } => return Err(format!("{}: {why}", self.url)),
-            Problem::Passing { why, retry_after } => (why, retry_after),
+            Problem::Passing { why, retry_after, .. } => (why, retry_after),
         };
         let pause = self.backoff.pause(random, retry_after);
         let since = *self.since.get_or_insert_with(Instant::now);
@@ -155,6 +155,7 @@ mod tests {
         let asked = Problem::Passing {
             why: "full".to_owned(),
             retry_after: Some(Duration::from_secs(2)),
+            sent: true,
         };
         assert_eq!(
             outage.failed(asked, 0.0).unwrap_err(),

@@ -1,6 +1,6 @@
 //! What an answer that is no success means: whether to try again, and what to tell people.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::time::Duration;
 
 use reqwest::Response;
@@ -22,6 +22,8 @@ pub(super) enum Problem {
         why: String,
         /// How long the edge asks to wait.
         retry_after: Option<Duration>,
+        /// Whether the request may have reached the edge.
+        sent: bool,
     },
     /// It will not work however often it is tried.
     Lasting {
@@ -38,6 +40,7 @@ impl Problem {
         Self::Passing {
             why: why.into(),
             retry_after: None,
+            sent: true,
         }
     }
 
@@ -58,7 +61,11 @@ impl From<reqwest::Error> for Problem {
         if error.is_builder() {
             return Self::lasting(root_cause(&error));
         }
-        Self::passing(root_cause(&error))
+        Self::Passing {
+            why: root_cause(&error),
+            retry_after: None,
+            sent: !error.is_connect(),
+        }
     }
 }
 
@@ -101,7 +108,11 @@ async fn refusal(mut response: Response) -> Problem {
     let why = format!("{} ({})", error_text(&body), status.as_u16());
     // 408, 425 and 429 are about this moment, not about the request (RFC 9110 15.5.9, RFC 8470 5.2, RFC 6585 4).
     if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
-        return Problem::Passing { why, retry_after };
+        return Problem::Passing {
+            why,
+            retry_after,
+            sent: true,
+        };
     }
     if status.is_redirection() {
         let location = response.headers().get(reqwest::header::LOCATION);
@@ -178,8 +189,8 @@ pub(super) fn root_cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
+    let mut cause: &dyn Error = error;
+    while let Some(inner) = source(cause) {
         cause = inner;
     }
     neutral(&cause.to_string()).into_owned()
@@ -187,18 +198,25 @@ pub(super) fn root_cause(error: &reqwest::Error) -> String {
 
 /// What is wrong with the certificate, if that is why the connection failed.
 fn certificate_problem(error: &reqwest::Error) -> Option<String> {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let tls = inner.downcast_ref::<rustls::Error>().or_else(|| {
-            let io = inner.downcast_ref::<std::io::Error>()?;
-            io.get_ref()?.downcast_ref::<rustls::Error>()
-        });
-        if let Some(rustls::Error::InvalidCertificate(why)) = tls {
+    let mut cause: &dyn Error = error;
+    while let Some(inner) = source(cause) {
+        if let Some(rustls::Error::InvalidCertificate(why)) = inner.downcast_ref::<rustls::Error>() {
             return Some(neutral(&why.to_string()).into_owned());
         }
-        cause = inner.source();
+        cause = inner;
     }
     None
+}
+
+/// The next inner cause. An I/O error that holds another error names that one's cause as its own, and skips it.
+fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+    {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(super) async fn publish(args: &PublishArgs, edge: &Edge, data: &str) -> Resu
             Ok(answer) => break answer,
             Err(problem) => problem,
         };
-        in_doubt |= matches!(problem, Problem::Passing { .. });
+        in_doubt |= matches!(problem, Problem::Passing { sent: true, .. });
         match outage.failed(problem, fastrand::f64()) {
             Ok(pause) => sleep(pause).await,
             Err(why) if in_doubt => {

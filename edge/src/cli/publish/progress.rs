@@ -1,8 +1,9 @@
 //! What is told while lines are published, and at the end: a line that moves on a terminal, notices, the counts.
 
+use std::fmt::Write;
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::cli::terminal::Notice;
 
@@ -39,8 +40,14 @@ impl Progress {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
         });
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} published, {per_sec}{msg}") {
-            bar.set_style(style);
+        if let Ok(style) =
+            ProgressStyle::with_template("{spinner} {human_pos} published, {rate} a second{msg}")
+        {
+            let rate = |state: &ProgressState, out: &mut dyn Write| {
+                // A terminal that takes nothing has nobody before it.
+                let _ = write!(out, "{:.0}", state.per_sec());
+            };
+            bar.set_style(style.with_key("rate", rate));
         }
         if moving {
             bar.enable_steady_tick(TICK);

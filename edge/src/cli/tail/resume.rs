@@ -48,7 +48,7 @@ impl ResumeFile {
         let cursor = file.read().map_err(|why| file.unusable(&why))?;
         // Better now than after hours of events that nothing could be kept about.
         file.temporary()
-            .map_err(|e| file.unusable(&format!("its folder cannot be written: {e}")))?;
+            .map_err(|e| file.unusable(&format!("its folder cannot be written: {}", e.kind())))?;
         Ok((file, cursor))
     }
 
