@@ -24,7 +24,7 @@ pub const PAGE_ENTRIES_DEFAULT: usize = 100;
 /// Entries of a page at the most.
 pub const PAGE_ENTRIES_MAX: usize = 1_000;
 /// Bytes of a page of the log: it is read in pieces, and no further when it has so many.
-pub const LOG_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const LOG_PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Entries of one piece of a page at the most. They bound a page if its entries are suddenly large.
 pub const PIECE_ENTRIES_MAX: usize = 256;
 /// Entries of the first piece of a page when it is not known how large they are.
@@ -129,6 +129,9 @@ pub const HEADERS_MAX: usize = 100;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default for how long a client may take to send the body of one event.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes that the system may hold for one socket and has not sent yet. Without a bound it takes up to 4 MiB for each
+/// reader that is slow.
+pub const SOCKET_UNSENT_BYTES_MAX: u32 = 256 * 1024;
 /// Default for how long a peer may acknowledge nothing and take nothing before its connection counts as dead.
 pub const PEER_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// Default for the longest wait of a long poll.

@@ -28,7 +28,8 @@ async fn large_entries_make_short_pages() {
             .await
             .unwrap();
         assert_eq!(page.verdict, Verdict::Continuous);
-        assert!(!page.entries.is_empty());
+        // A page that just holds the last entry need not know that it does.
+        assert!(!page.entries.is_empty() || page.tail_reached);
         for entry in &page.entries {
             read += 1;
             assert_eq!(entry.cursor.ordinal, Some(Ordinal(read)));

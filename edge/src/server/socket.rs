@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use shared::limits::LINGER;
+use shared::limits::{LINGER, SOCKET_UNSENT_BYTES_MAX};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -26,7 +26,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Small writes leave at once; a peer that is gone is noticed even if nothing is sent to it.
+    /// Small writes leave at once; a peer that is gone is noticed even if nothing is sent to it; and one that is slow
+    /// costs the system little memory, so that what it has taken is soon known.
     pub(super) fn new(stream: TcpStream, peer_timeout: Duration) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
@@ -36,9 +37,12 @@ impl Socket {
             .with_interval(pause)
             .with_retries(3);
         socket.set_tcp_keepalive(&keepalive)?;
-        // Elsewhere keepalive alone finds dead peers, later.
+        // Elsewhere keepalive alone finds dead peers, later, and the system decides how much it holds.
         #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(Some(peer_timeout))?;
+        {
+            socket.set_tcp_user_timeout(Some(peer_timeout))?;
+            socket.set_tcp_notsent_lowat(SOCKET_UNSENT_BYTES_MAX)?;
+        }
         Ok(Self {
             stream,
             lingering: None,
