@@ -1,5 +1,7 @@
 //! What a run is made of: which streams, who publishes to them, who subscribes, what goes wrong.
 
+use std::time::Duration;
+
 use shared::StreamName;
 
 use crate::chaos::Fault;
@@ -20,6 +22,9 @@ heartbeat = "1s"
 [ws]
 ping_interval = "1s"
 "#;
+
+/// Longer than the pause between two signs of life, shorter than an edge may be stopped.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a run is made of.
 #[derive(Debug)]
@@ -143,6 +148,7 @@ impl Scenario {
             pace,
             seed: self.seed ^ (number as u64) << 32,
             receive_bytes: None,
+            patience: PATIENCE,
         }
     }
 }

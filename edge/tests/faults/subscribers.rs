@@ -17,12 +17,12 @@ use crate::checker::{Begin, Item};
 use crate::frames::{Frame, Kind, Position};
 use crate::tails::{Tail, Transport};
 
-/// How long a connection may take to open, and to bring anything, before it is given up.
-const SILENCE: Duration = Duration::from_secs(3);
 /// Longest pause before a subscriber comes back.
 const PAUSE_MS_MAX: u64 = 60;
-/// How often a slow reader looks whether it may go on.
+/// How often a slow reader looks whether it may go on, and how often it does so at the latest: one that takes nothing
+/// at all cannot be told from one that is gone.
 const SLOW_POLL: Duration = Duration::from_millis(5);
+const SLOW_POLLS_MAX: u32 = 50;
 
 /// How fast a subscriber reads as long as the faults last. Afterwards everyone reads as fast as it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct Plan {
     pub seed: u64,
     /// The socket's receive buffer, if it is not to be the system's.
     pub receive_bytes: Option<usize>,
+    /// How long a connection may take to open, and to bring anything, before it is given up.
+    pub patience: Duration,
 }
 
 /// What all subscribers look at.
@@ -82,6 +84,8 @@ pub struct Record {
     pub connections: u64,
     /// Connections that ended while a part of a frame had arrived.
     pub cut_in_mid_frame: u64,
+    /// How connections ended, and how often.
+    pub endings: BTreeMap<String, u64>,
     /// Complete frames that could not be understood, each with the reason.
     pub broken: Vec<String>,
 }
@@ -121,6 +125,7 @@ impl Subscriber {
                 plan,
                 connections: 0,
                 cut_in_mid_frame: 0,
+                endings: BTreeMap::new(),
                 broken: Vec::new(),
             },
             surroundings,
@@ -137,7 +142,12 @@ impl Subscriber {
 
     async fn receive_all(&mut self) {
         while !self.has_everything() {
-            if let Err(error) = self.connection().await
+            let ended = self.connection().await;
+            let how = ended
+                .as_ref()
+                .map_or_else(ToString::to_string, |()| "well".to_owned());
+            *self.record.endings.entry(how).or_default() += 1;
+            if let Err(error) = ended
                 && error.kind() == io::ErrorKind::InvalidData
             {
                 self.record.broken.push(error.to_string());
@@ -151,6 +161,7 @@ impl Subscriber {
         let address = surroundings.edges[self.random.usize(..surroundings.edges.len())];
         let transport = self.record.plan.transports[self.random.usize(..self.record.plan.transports.len())];
         let plan = &self.record.plan;
+        let patience = plan.patience;
         let opening = Tail::open(
             transport,
             address,
@@ -158,11 +169,11 @@ impl Subscriber {
             &self.position,
             plan.receive_bytes,
         );
-        let mut tail = timeout(SILENCE, opening).await??;
+        let mut tail = timeout(plan.patience, opening).await??;
         let mut frames = 0u64;
         while !self.has_everything() {
             self.keep_pace().await;
-            let next = match timeout(SILENCE, tail.next()).await {
+            let next = match timeout(patience, tail.next()).await {
                 Ok(next) => next,
                 Err(silent) => Err(silent.into()),
             };
@@ -239,11 +250,14 @@ impl Subscriber {
     }
 
     async fn keep_pace(&self) {
+        let mut polls = 0;
         while self.record.plan.pace == Pace::Slow
             && !self.is_over()
             && self.events * 100 > self.surroundings.published.load(Ordering::Relaxed)
+            && polls < SLOW_POLLS_MAX
         {
             sleep(SLOW_POLL).await;
+            polls += 1;
         }
     }
 

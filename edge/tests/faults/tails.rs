@@ -90,7 +90,7 @@ impl Tail {
                 None => Ok(None),
                 Some(Err(tokio_websockets::Error::Io(error))) => Err(error),
                 Some(Err(error)) => Err(broken(&error.to_string())),
-                Some(Ok(message)) if message.is_close() => Ok(None),
+                Some(Ok(message)) if message.is_close() => Err(closed(&message)),
                 Some(Ok(message)) => match message.as_text() {
                     Some(text) => Frame::of_message(text.as_bytes()).map(Some),
                     None => Ok(Some(Frame::nothing())),
@@ -140,6 +140,14 @@ async fn open_websocket(socket: TcpStream, streams: &[StreamName], position: &Po
     let sent = socket.send(Message::text(subscribe.to_string())).await;
     sent.map_err(connection_error)?;
     Ok(Tail::WebSocket(Box::new(socket)))
+}
+
+/// The server closed: with which code and why.
+fn closed(message: &Message) -> io::Error {
+    let (code, reason) = message
+        .as_close()
+        .map_or((0, ""), |(code, reason)| (code.into(), reason));
+    io::Error::other(format!("closed with {code}: {reason}"))
 }
 
 /// Errors while a WebSocket opens are those of the connection: a 503, or a head that was cut off.
