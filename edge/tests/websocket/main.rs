@@ -13,4 +13,5 @@ mod hostile;
 mod opening;
 mod patience;
 mod raw;
+mod redis;
 mod resume;

@@ -1,0 +1,81 @@
+//! Sockets on a real Redis: raw entries, and a Redis that goes away and comes back.
+
+use std::sync::Arc;
+
+use broker::testing::RedisServer;
+use broker::{Log, RedisConfig, RedisLog};
+use edge::config::Config;
+use serde_json::{Value, json};
+
+use crate::client::{Client, Encoding};
+use crate::support::TestEdge;
+
+async fn edge_on(server: &RedisServer) -> TestEdge {
+    let log = RedisLog::connect(RedisConfig::new(server.url())).await.unwrap();
+    TestEdge::start_on(log as Arc<dyn Log>, Config::default()).await
+}
+
+#[tokio::test]
+async fn an_entry_that_others_add_is_delivered_live() {
+    let server = RedisServer::start().await;
+    let edge = edge_on(&server).await;
+    for encoding in Encoding::ALL {
+        let mut client = Client::open_as(&edge, encoding).await;
+        client.subscribe("s", "now").await;
+        client.expect("caught_up").await;
+        let mut connection = server.connection().await;
+        let id: String = redis::cmd("XADD")
+            .arg(&["weir:{s}", "*", "name", "Ann", "age", "7"])
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        let event = client.expect("event").await;
+        assert_eq!((&event["id"], &event["event"]), (&json!(id), &json!("message")));
+        assert_eq!(event["data"], json!({"name": "Ann", "age": "7"}));
+        client.close().await;
+    }
+}
+
+/// Publishes until it is acknowledged, as a careful client does: with a key, again after every error that says so.
+async fn publish(client: &mut Client, n: usize) {
+    loop {
+        let frame = json!({"type": "publish", "ref": n, "stream": "s", "data": n, "key": format!("k{n}")});
+        client.send(frame).await;
+        let answer = client.next().await;
+        assert_eq!(answer["ref"], n);
+        match answer["type"].as_str().unwrap() {
+            "published" => return,
+            _ => assert!(
+                ["unavailable", "unconfirmed"].contains(&answer["error"]["code"].as_str().unwrap()),
+                "{answer}"
+            ),
+        }
+    }
+}
+
+#[tokio::test]
+async fn sockets_outlive_a_redis_that_goes_away_and_lose_nothing() {
+    const EACH: usize = 40;
+    let server = RedisServer::start_with_args(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let edges = [edge_on(&server).await, edge_on(&server).await];
+    let mut publisher = Client::open(&edges[0]).await;
+    let mut follower = Client::open(&edges[1]).await;
+    follower.subscribe("s", "now").await;
+    follower.expect("caught_up").await;
+    let publishing = tokio::spawn(async move {
+        for n in 0..4 * EACH {
+            publish(&mut publisher, n).await;
+        }
+        publisher.close().await;
+    });
+    for round in 0..4 {
+        for n in round * EACH..(round + 1) * EACH {
+            let event = follower.expect("event").await;
+            assert_eq!(event["data"], Value::from(n));
+        }
+        if round < 2 {
+            server.restart().await;
+        }
+    }
+    publishing.await.unwrap();
+}
