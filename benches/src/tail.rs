@@ -1,5 +1,9 @@
-//! What following streams costs Redis: the same number of events, published at full speed into one stream and spread
-//! over many, each followed by a subscriber. The publishing is in the figure; it is the same for both.
+//! What following streams costs Redis: the same number of events, published into one stream and spread over many,
+//! each followed by a subscriber. The publishing is in the figure; it is the same for both.
+//!
+//! Once at a steady rate, as users do, and once as fast as it goes. At full speed one stream is read a few hundred
+//! entries at a time, which no number of streams with one new entry each can come near: that ratio compares the two
+//! extremes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,25 +19,45 @@ use crate::{Size, payload};
 
 /// `XADD`s in one pipeline of the publisher.
 const PIPELINE: usize = 100;
+/// Events per second of the steady publisher.
+const STEADY_RATE: u64 = 20_000;
+/// How often the steady publisher sends what is due.
+const STEADY_TICK: Duration = Duration::from_millis(1);
 /// Streams of one subscriber.
 const STREAMS_PER_SUBSCRIBER: usize = 1_000;
 
-/// Measures one stream and many.
-pub async fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
-    let (events, many) = match size {
-        Size::Smoke => (5_000, 100),
-        Size::Full => (400_000, 10_000),
-    };
-    let one = follow(1, events).await?;
-    let mut row = follow(many, events).await?;
-    row.ratio = format!(
-        "{:.2} times the Redis CPU of one (target 2.5)",
-        row.redis_us() / one.redis_us()
-    );
-    Ok(vec![one, row])
+/// How the publisher goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speed {
+    Steady,
+    Full,
 }
 
-async fn follow(streams: usize, events: u64) -> anyhow::Result<Row> {
+/// Measures one stream and many, at both speeds.
+pub async fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
+    let (steady, full, many) = match size {
+        Size::Smoke => (2_000, 5_000, 100),
+        Size::Full => (10 * STEADY_RATE, 400_000, 10_000),
+    };
+    let mut rows = Vec::new();
+    for (speed, events) in [(Speed::Steady, steady), (Speed::Full, full)] {
+        let one = follow(1, events, speed).await?;
+        let mut row = follow(many, events, speed).await?;
+        let target = if speed == Speed::Steady {
+            " (target 2.5)"
+        } else {
+            ""
+        };
+        row.ratio = format!(
+            "{:.2} times the Redis CPU of one{target}",
+            row.redis_us() / one.redis_us()
+        );
+        rows.extend([one, row]);
+    }
+    Ok(rows)
+}
+
+async fn follow(streams: usize, events: u64, speed: Speed) -> anyhow::Result<Row> {
     let redis = RedisServer::start().await;
     let log: Arc<dyn Log> = RedisLog::connect(RedisConfig::new(redis.url())).await?;
     let names: Vec<StreamName> = (0..streams)
@@ -63,12 +87,19 @@ async fn follow(streams: usize, events: u64) -> anyhow::Result<Row> {
         .enumerate()
         .map(|(index, subscriber)| tokio::spawn(count(subscriber, share(index))))
         .collect();
-    publish(&redis, streams, events).await?;
+    publish(&redis, streams, events, speed).await?;
     for reader in readers {
         tokio::time::timeout(Duration::from_secs(120), reader).await???;
     }
     Ok(Row {
-        what: format!("tail of {streams} streams"),
+        what: format!(
+            "tail of {streams} streams, {}",
+            if speed == Speed::Full {
+                "full speed"
+            } else {
+                "steady"
+            }
+        ),
         events,
         took: started.elapsed(),
         redis_cpu: redis_cpu(&redis)? - cpu,
@@ -92,18 +123,29 @@ async fn count(mut subscriber: Subscriber, events: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn publish(redis: &RedisServer, streams: usize, events: u64) -> anyhow::Result<()> {
+async fn publish(redis: &RedisServer, streams: usize, events: u64, speed: Speed) -> anyhow::Result<()> {
     let mut connection = redis.connection().await;
     let data = payload();
+    let mut tick = tokio::time::interval(STEADY_TICK);
+    let started = Instant::now();
     let mut next = 0;
     while next < events {
-        let mut pipe = redis::Pipeline::with_capacity(PIPELINE);
-        for _ in 0..PIPELINE.min((events - next) as usize) {
+        let due = match speed {
+            Speed::Full => PIPELINE as u64,
+            Speed::Steady => {
+                tick.tick().await;
+                (started.elapsed().as_millis() as u64 * STEADY_RATE / 1_000).saturating_sub(next)
+            }
+        };
+        let mut pipe = redis::Pipeline::with_capacity(due as usize);
+        for _ in 0..due.min(events - next) {
             let key = format!("weir:{{bench:{}}}", next as usize % streams);
             pipe.cmd("XADD").arg(key).arg("*").arg("d").arg(&data).ignore();
             next += 1;
         }
-        pipe.query_async::<()>(&mut connection).await?;
+        if !pipe.is_empty() {
+            pipe.query_async::<()>(&mut connection).await?;
+        }
     }
     Ok(())
 }
