@@ -21,7 +21,7 @@ impl Edge {
     /// Starts an edge on a free port in front of `redis`, with retention long enough for the scenarios.
     pub fn start(redis: &RedisServer) -> anyhow::Result<Self> {
         let config = tempfile::Builder::new().suffix(".toml").tempfile()?;
-        std::fs::write(config.path(), "[retention]\nentries_max = 100000000\n")?;
+        std::fs::write(config.path(), "[retention]\nentries = 100000000\n")?;
         let mut child = Command::new(binary()?)
             .args([
                 "serve",
