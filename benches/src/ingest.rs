@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::report::Row;
-use crate::servers::{Edge, redis_cpu};
+use crate::servers::{Edge, client, redis_cpu};
 use crate::{Size, payload};
 
 /// Lines in one piece of a request body.
@@ -92,7 +92,7 @@ async fn post(url: String, events: u64) -> anyhow::Result<()> {
     let chunk = Bytes::from(line.repeat(LINES_PER_CHUNK));
     let chunks = (0..events / LINES_PER_CHUNK as u64).map(move |_| Ok::<_, std::io::Error>(chunk.clone()));
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-    let request = reqwest::Client::new()
+    let request = client()
         .post(url)
         .header("content-type", "application/x-ndjson")
         .body(body);

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use redis::Value;
 
 use crate::report::Row;
-use crate::servers::{Edge, redis_cpu};
+use crate::servers::{Edge, client, redis_cpu};
 use crate::{Size, payload};
 
 const KEY: &str = "weir:{bench:replay}";
@@ -76,9 +76,7 @@ async fn http(redis: &RedisServer, events: u64) -> anyhow::Result<Row> {
     let edge = Edge::start(redis)?;
     let (redis_before, edge_before, started) = (redis_cpu(redis)?, edge.cpu()?, Instant::now());
     let url = format!("http://{}/v1/streams/bench:replay?from=start", edge.address);
-    let request = reqwest::Client::new()
-        .get(url)
-        .header("accept", "application/x-ndjson");
+    let request = client().get(url).header("accept", "application/x-ndjson");
     let mut body = request.send().await?.error_for_status()?.bytes_stream();
     // The stream's events, then the line that says that this was all; blank lines are heartbeats.
     let (mut seen, mut blank, mut at_start) = (0, 0, true);

@@ -70,6 +70,13 @@ impl Drop for Edge {
     }
 }
 
+/// An HTTP client.
+pub fn client() -> reqwest::Client {
+    // An error means that this process has chosen its cryptography already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
 /// CPU time that a server has used.
 pub fn redis_cpu(redis: &RedisServer) -> anyhow::Result<Duration> {
     cpu_of(redis.pid().context("redis-server is not running")?)
