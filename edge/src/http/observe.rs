@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tokio::time::Instant;
-use tracing::{Instrument as _, debug, debug_span};
+use tracing::{Instrument as _, debug, info_span};
 
 use crate::app::AppState;
 use crate::error::{ApiError, Code};
@@ -20,7 +20,7 @@ pub(crate) async fn observe(State(state): State<AppState>, mut request: Request,
     let trace = RequestTrace::of(request.headers());
     let method = method_label(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let span = debug_span!("request", trace = %trace.id(), method, path = request.uri().path());
+    let span = info_span!("request", trace = %trace.id(), method, path = request.uri().path());
     let admitted = admit(&state, &request);
     let mut response = match admitted {
         Ok(client) => {

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use shared::limits::READY_TIMEOUT;
+use tokio::time::Instant;
 
 use crate::app::AppState;
 use crate::error::{ApiError, Code};
@@ -19,7 +20,10 @@ pub(super) async fn ready(State(state): State<AppState>) -> Result<Response, Api
     if state.drain.is_cancelled() {
         return Err(ApiError::new(Code::Closing, "this edge is shutting down"));
     }
-    match tokio::time::timeout(READY_TIMEOUT, state.log.check()).await {
+    let begun = Instant::now();
+    let checked = tokio::time::timeout(READY_TIMEOUT, state.log.check()).await;
+    metrics::ready_checked(begun.elapsed());
+    match checked {
         Ok(checked) => checked?,
         Err(_) => {
             return Err(ApiError::new(

@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use broker::{Appended, IdempotencyKey, NewEvent};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use shared::StreamName;
 use shared::limits::EVENT_SYNTAX_BYTES_MAX;
+use shared::{Cursor, Ordinal, StreamName};
 use tracing::debug;
 
 use super::accept::Format;
@@ -166,19 +166,60 @@ async fn read_body(state: &AppState, headers: &HeaderMap, body: Body) -> Result<
     }
 }
 
-/// Appends `{"id","cursor","duplicate"?}` and a line break.
+/// Appends `{"id","cursor","duplicate"?}` and a line break. By hand, because uploads do this for every line.
 pub(super) fn push_answer(out: &mut Vec<u8>, appended: &Appended) {
-    use std::io::Write as _;
-    // Writing into a vector has no way to fail.
-    let _ = write!(
-        out,
-        "{{\"id\":\"{}\",\"cursor\":\"{}\"",
-        appended.cursor.id, appended.cursor
-    );
+    let Cursor { id, ordinal } = appended.cursor;
+    out.extend_from_slice(b"{\"id\":\"");
+    let start = out.len();
+    push_decimal(out, id.ms);
+    out.push(b'-');
+    push_decimal(out, id.seq);
+    let end = out.len();
+    out.extend_from_slice(b"\",\"cursor\":\"");
+    out.extend_from_within(start..end);
+    if let Some(Ordinal(n)) = ordinal {
+        out.push(b'.');
+        push_decimal(out, n);
+    }
     let end: &[u8] = if appended.duplicate {
-        b",\"duplicate\":true}\n"
+        b"\",\"duplicate\":true}\n"
     } else {
-        b"}\n"
+        b"\"}\n"
     };
     out.extend_from_slice(end);
+}
+
+fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+    // The largest has 20 digits.
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[first..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shared::EntryId;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn answers_read_as_they_print(ms: u64, seq: u64, ordinal: Option<u64>, duplicate: bool) {
+            let cursor = Cursor { id: EntryId::new(ms, seq), ordinal: ordinal.map(Ordinal) };
+            let mut out = Vec::new();
+            push_answer(&mut out, &Appended { cursor, duplicate });
+            let tail = if duplicate { ",\"duplicate\":true" } else { "" };
+            let expected = format!("{{\"id\":\"{}\",\"cursor\":\"{cursor}\"{tail}}}\n", cursor.id);
+            prop_assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
+    }
 }

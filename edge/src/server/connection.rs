@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
-use tracing::{Instrument as _, debug, debug_span};
+use tracing::{Instrument as _, debug, info_span};
 
 use super::socket::Socket;
 use crate::app::AppState;
@@ -71,7 +71,7 @@ impl Connection {
 
     /// Serves requests until the client leaves, the connection is upgraded, or the edge has drained.
     pub(super) async fn serve(self, router: Router, state: AppState, cut: CancellationToken) {
-        let span = debug_span!("connection", id = %self.peer.connection, peer = %self.peer.address);
+        let span = info_span!("connection", id = %self.peer.connection, peer = %self.peer.address);
         let serving = self.serve_http(router, &state);
         tokio::select! {
             () = serving.instrument(span) => {}

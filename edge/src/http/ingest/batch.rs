@@ -60,6 +60,11 @@ impl Batch {
         self.lines.is_empty()
     }
 
+    /// Lines that are to be answered.
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
     /// Bytes that are kept for it.
     pub(super) fn bytes(&self) -> usize {
         self.text.len()

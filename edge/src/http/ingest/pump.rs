@@ -251,6 +251,7 @@ impl Pump {
             batch.settle(results);
         }
         self.hold(&mut batch).await?;
+        debug!(stream = %self.stream, lines = batch.len(), "lines published or refused");
         self.answers
             .send(Bytes::from(batch.answers()))
             .await
