@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::Url;
 use reqwest::header::ACCEPT;
 use shared::limits::{CLIENT_LINE_BYTES_MAX, CLIENT_OUTPUT_BATCH_BYTES, CLIENT_STABLE_AFTER};
@@ -15,6 +16,20 @@ use crate::cli::client::NDJSON;
 use crate::cli::lines::LineAssembler;
 use crate::cli::outage::Outage;
 use crate::cli::problem::{Problem, accepted};
+
+/// What may not stand as it is in the value of a parameter. Much else may (RFC 3986, section 3.4), and does: a cursor
+/// over many streams would be half as long again, and the head of a request is bounded.
+const NOT_IN_QUERY: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'&')
+    .add(b'\'')
+    .add(b'+')
+    .add(b'<')
+    .add(b'=')
+    .add(b'>');
 
 /// What is asked for in every connection, and what only in the first.
 #[derive(Debug)]
@@ -29,15 +44,14 @@ pub(super) struct Request {
 
 impl Request {
     fn url(&self, cursor: Option<&[u8]>) -> Url {
+        let from = cursor.map(|cursor| ("from", String::from_utf8_lossy(cursor).into_owned()));
+        let begin = from.as_ref().or(self.begin.as_ref());
+        let pairs = self.always.iter().chain(begin);
+        let query: Vec<String> = pairs
+            .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NOT_IN_QUERY)))
+            .collect();
         let mut url = self.url.clone();
-        let mut query = url.query_pairs_mut();
-        query.extend_pairs(&self.always);
-        match (cursor, &self.begin) {
-            (Some(cursor), _) => drop(query.append_pair("from", &String::from_utf8_lossy(cursor))),
-            (None, Some((name, value))) => drop(query.append_pair(name, value)),
-            (None, None) => {}
-        }
-        drop(query);
+        url.set_query(Some(query.join("&").as_str()).filter(|query| !query.is_empty()));
         url
     }
 }
@@ -160,5 +174,37 @@ impl Tailer<'_> {
             true => Ok(()),
             false => Err(Cut::End(TailEnd::OutputEnded)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_readable_in_the_url_and_beats_where_to_begin() {
+        let request = Request {
+            url: Url::parse("http://edge/v1/tail").unwrap(),
+            always: vec![
+                ("stream", "a/b:c".to_owned()),
+                ("match", "x&y=1 +%\u{e9}#".to_owned()),
+            ],
+            begin: Some(("last", "5".to_owned())),
+        };
+        let always = "http://edge/v1/tail?stream=a/b:c&match=x%26y%3D1%20%2B%25%C3%A9%23";
+        assert_eq!(request.url(None).as_str(), format!("{always}&last=5"));
+        let cursor = b"a/b:c~1-0.1,d~2-0.2";
+        assert_eq!(
+            request.url(Some(cursor)).as_str(),
+            format!("{always}&from=a/b:c~1-0.1,d~2-0.2")
+        );
+        let plain = Request {
+            always: Vec::new(),
+            begin: None,
+            ..request
+        };
+        assert_eq!(plain.url(None).as_str(), "http://edge/v1/tail");
     }
 }
