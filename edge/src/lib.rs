@@ -13,7 +13,8 @@
 //! Around it: [`config`] is everything an operator may set, complete and checked before a port opens; [`cli`] is the
 //! command line (`weir serve`, `weir tail`, `weir publish`).
 //!
-//! The references for users are in `docs/`: the configuration, the HTTP interface, and the WebSocket frames.
+//! The references for users are in `docs/`: the configuration, the HTTP interface, live tails, the WebSocket frames,
+//! and the command-line clients.
 
 pub mod app;
 pub mod cli;
