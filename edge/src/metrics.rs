@@ -92,6 +92,16 @@ fn describe() {
 
 fn describe_broker() {
     describe_gauge!("weir_tail_streams", "Streams this edge follows in the log.");
+    describe_gauge!(
+        "weir_redis_memory_used_bytes",
+        Unit::Bytes,
+        "Memory that Redis uses."
+    );
+    describe_gauge!(
+        "weir_redis_memory_max_bytes",
+        Unit::Bytes,
+        "Memory that Redis may use; 0 is without bound."
+    );
     describe_gauge!("weir_ring_bytes", "Bytes of recent history held in memory.");
     describe_counter!(
         "weir_ring_hits_total",

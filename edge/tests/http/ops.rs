@@ -73,6 +73,40 @@ async fn metrics_are_counted_and_explained() {
     assert!(undescribed.is_empty(), "{undescribed:?}");
 }
 
+/// Every name that stands in the sources, whether this test happens to count it or not.
+#[test]
+fn every_metric_is_explained() {
+    fn names_in(folder: &std::path::Path, names: &mut std::collections::BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                names_in(&path, names);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let text: String = text.split_whitespace().collect();
+                for call in ["gauge!(\"", "counter!(\"", "histogram!(\""] {
+                    let calls = text.split(call).skip(1);
+                    names.extend(calls.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+                }
+            }
+        }
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = std::collections::BTreeSet::new();
+    names_in(&root.join("src"), &mut names);
+    names_in(&root.join("../broker/src"), &mut names);
+    let metrics = std::fs::read_to_string(root.join("src/metrics.rs")).unwrap();
+    let metrics: String = metrics.split_whitespace().collect();
+    let explained = |name: &&String| {
+        let kinds = ["gauge", "counter", "histogram"];
+        kinds
+            .iter()
+            .any(|kind| metrics.contains(&format!("describe_{kind}!(\"{name}\"")))
+    };
+    let missing: Vec<&String> = names.iter().filter(|name| !explained(name)).collect();
+    assert!(names.len() > 10 && missing.is_empty(), "{missing:?}");
+}
+
 #[tokio::test]
 async fn unknown_paths_and_methods_are_json_errors() {
     let edge = TestEdge::start().await;
