@@ -62,6 +62,17 @@ impl Edge {
         self.launch();
     }
 
+    /// SIGTERM, and a new start once it has drained.
+    pub(crate) async fn restart(&mut self) {
+        let mut child = self.child.take().unwrap();
+        let pid = child.id().unwrap().to_string();
+        let status = std::process::Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(status.unwrap().success());
+        let ended = tokio::time::timeout(DEADLINE, child.wait()).await;
+        assert!(ended.expect("the edge drains in time").unwrap().success());
+        self.launch();
+    }
+
     /// A tail of stream `log:x` that prints the data alone.
     pub(crate) fn tail(&self, args: &[&str]) -> Weir {
         let url = self.url();

@@ -63,7 +63,7 @@ fn same(got: &[String], expected: &[String], what: &str) {
 }
 
 #[tokio::test]
-async fn an_edge_that_is_killed_again_and_again_loses_and_doubles_nothing() {
+async fn an_edge_that_is_killed_and_drained_again_and_again_loses_and_doubles_nothing() {
     const COUNT: usize = 30_000;
     let server = RedisServer::start().await;
     let mut redis = server.connection().await;
@@ -76,9 +76,12 @@ async fn an_edge_that_is_killed_again_and_again_loses_and_doubles_nothing() {
         publisher.ended().await
     };
     let chaos = async {
-        for step in 1..=5 {
-            until_length(&mut redis, step * COUNT / 7).await;
-            edge.crash().await;
+        for step in 1..=6 {
+            until_length(&mut redis, step * COUNT / 8).await;
+            match step % 3 {
+                0 => edge.restart().await,
+                _ => edge.crash().await,
+            }
         }
     };
     let (ended, (), (tailed, tail_ended)) = tokio::join!(publish, chaos, read_all(tail, COUNT));
@@ -166,6 +169,13 @@ async fn a_tail_that_is_restarted_goes_on_and_tells_what_was_trimmed() {
         let answer: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
         assert!(answer["id"].is_string() && answer["cursor"].is_string());
     };
+    let ended = edge.tail(&["--from", "start", "--no-follow"]).ended().await;
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), ""),
+        "{}",
+        ended.stderr
+    );
     publish("one").await;
     publish("two").await;
     let ended = edge.tail(&args).ended().await;
