@@ -78,6 +78,22 @@ impl<T: AsyncWrite + Unpin> Wire<T> {
     }
 }
 
+impl<T: AsyncWrite + Unpin> Wire<T> {
+    /// Writes the buffer and then a part of `large`, together: a frame's header does not travel alone.
+    fn poll_write_large(&mut self, cx: &mut Context<'_>, large: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let buffered = self.buffer.len();
+            let both = [IoSlice::new(&self.buffer), IoSlice::new(large)];
+            let written = Pin::new(&mut self.io).poll_write_vectored(cx, &both);
+            let count = ready!(self.observe(written))?;
+            self.buffer.advance(count.min(buffered));
+            if count == 0 || count > buffered {
+                return Poll::Ready(Ok(count.saturating_sub(buffered)));
+            }
+        }
+    }
+}
+
 impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -120,13 +136,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
             if taken > 0 {
                 break;
             }
-            ready!(self.poll_drain(cx))?;
-            if slice.len() <= COPY_BYTES_MAX {
-                self.buffer.extend_from_slice(slice);
-                return Poll::Ready(Ok(slice.len()));
+            if slice.len() > COPY_BYTES_MAX {
+                return self.poll_write_large(cx, slice);
             }
-            let written = Pin::new(&mut self.io).poll_write(cx, slice);
-            return self.observe(written);
+            ready!(self.poll_drain(cx))?;
+            self.buffer.extend_from_slice(slice);
+            return Poll::Ready(Ok(slice.len()));
         }
         Poll::Ready(Ok(taken))
     }

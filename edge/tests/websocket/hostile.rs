@@ -180,7 +180,9 @@ async fn a_client_that_only_sends_nonsense_is_sent_away() {
 #[tokio::test]
 async fn pings_that_nobody_wants_to_see_answered_do_not_pile_up() {
     const BYTES_MAX: usize = 64 * 1024 * 1024;
-    let edge = TestEdge::start().await;
+    let mut config = Config::default();
+    config.ws.frames_per_second = u32::MAX;
+    let edge = TestEdge::start_with(config).await;
     let mut raw = Raw::open(&edge).await;
     let ping = Frame::new(PING, vec![b'x'; 125]).bytes();
     let mut written = 0;
