@@ -126,7 +126,7 @@ impl Session {
         }
     }
 
-    /// Whether the next frame may be read. The frame after that may still come when it was read along.
+    /// Whether the next frame may be read.
     pub(crate) fn wants_read(&self) -> bool {
         self.phase == Phase::Open
             && self.joining.is_empty()
