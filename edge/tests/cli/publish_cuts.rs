@@ -192,10 +192,10 @@ async fn lines_that_are_put_off_are_sent_again_in_order() {
     request
         .chunk(&(published(1) + &error("unavailable") + &error("unconfirmed")))
         .await;
-    weir.type_in("4\n").await;
     let mut request = edge.request().await;
     assert_eq!(next_data(&mut request).await, "2");
     assert_eq!(next_data(&mut request).await, "3");
+    weir.type_in("4\n").await;
     request.begin_lines().await;
     request.chunk(&(published(2) + &published(3))).await;
     assert_eq!(next_data(&mut request).await, "4");
