@@ -242,7 +242,7 @@ pub const WS_CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the tail looks for streams whose ordinals are due to be checked.
 pub const TAIL_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// Streams that the tail checks in one interval at the most, so that checking many streams costs Redis little.
-pub const TAIL_CHECKS_PER_INTERVAL_MAX: usize = 256;
+pub const TAIL_CHECKS_PER_INTERVAL_MAX: usize = 64;
 /// Streams whose checks go to Redis in one transaction.
 pub const TAIL_VERIFY_STREAMS_MAX: usize = 32;
 /// Bytes that one live read should bring from one stream; the number of entries asked for adapts to it.
