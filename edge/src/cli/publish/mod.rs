@@ -3,7 +3,7 @@
 //! * [`args`] is what can be asked; [`one`] publishes one event;
 //! * [`input`] reads lines, [`encode`] makes events of them;
 //! * [`window`] keeps them until they are acknowledged, [`order`] watches where they went;
-//! * [`exchange`] is one request of lines and its [`answer`]s, [`producer`] one request after the other;
+//! * [`exchange`] is one request of lines and its [`answer`]s, `producer` one request after the other;
 //! * [`progress`] tells people about it.
 
 mod answer;
