@@ -39,8 +39,11 @@ impl Engine {
         }
     }
 
-    pub async fn redis(mut config: Config) -> Self {
-        let server = RedisServer::start().await;
+    pub async fn redis(config: Config) -> Self {
+        Self::on_server(RedisServer::start().await, config).await
+    }
+
+    pub async fn on_server(server: RedisServer, mut config: Config) -> Self {
         config.redis.url = Some(server.url().parse().unwrap());
         let log = RedisLog::connect(config.redis_config().unwrap()).await.unwrap();
         Self {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
+use broker::testing::RedisServer;
 use broker::{
     AppendError, Channel, Feed, Hub, HubConfig, Log, NewEvent, Page, ReadError, ReadRequest, Receipt,
     Unavailable,
@@ -92,6 +93,31 @@ async fn too_many_streams_are_refused(engine: Engine) {
     assert_eq!(refused.status, 400);
     let body: Value = serde_json::from_slice(&refused.read_to_end().await).unwrap();
     assert_eq!(body["error"]["code"], "too_many_subscriptions");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_lives_through_an_outage_of_the_log() {
+    let server = RedisServer::start_with_args(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let engine = Engine::on_server(server, config()).await;
+    let edge = engine.edge().await;
+    engine.publish_numbers("a", 0, 2).await;
+    let mut answer = sse(edge.address, "/v1/streams/a?from=start", "").await;
+    let mut parser = Parser::default();
+    read_until_event(&mut answer, &mut parser, "caught_up").await;
+    let server = engine.redis.as_ref().unwrap();
+    server.kill();
+    let before = parser.comments;
+    read_until(&mut answer, &mut parser, |p| p.comments >= before + 3).await;
+    server.restart().await;
+    let mut connection = server.connection().await;
+    for number in 2..4 {
+        let mut xadd = redis::cmd("XADD");
+        xadd.arg("weir:{a}").arg("*").arg("d").arg(number);
+        xadd.query_async::<()>(&mut connection).await.unwrap();
+    }
+    read_until(&mut answer, &mut parser, |p| data(&p.events).len() == 4).await;
+    assert_eq!(data(&parser.events), [0, 1, 2, 3]);
+    assert_eq!(parser.events.len(), 5, "four events and one catch-up, no verdict");
 }
 
 /// A log that is away: streams can be opened, nothing can be read.
