@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::client::ndjson;
 use crate::engines::{Engine, config};
 use crate::program::Program;
 
@@ -36,7 +37,9 @@ async fn jq_reads_lines_and_swallows_heartbeats() {
     );
     let mut pipe = Program::start("sh", &["-c", &command]);
     assert_eq!(pipe.lines(4).await, ["0", "1", "2", "\"caught_up\""]);
-    tokio::time::sleep(3 * engine.config.tail.heartbeat).await;
+    // A second tail, begun later, shows that both have had heartbeats.
+    let mut witness = ndjson(edge.address, "/v1/streams/a").await;
+    witness.read_until(|bytes| bytes.ends_with(b"\n\n\n")).await;
     engine.publish("a", "3").await;
     assert_eq!(pipe.lines(1).await, ["3"]);
     // The tail ends by itself, so do curl and jq, without an error.

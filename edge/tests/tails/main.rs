@@ -17,6 +17,7 @@ mod support;
 
 mod curl;
 mod cuts;
+mod ends;
 mod event_source;
 mod leaving;
 mod told;

@@ -1,6 +1,5 @@
 //! What a client of a tail is told, in both formats.
 
-use axum::http::StatusCode;
 use serde_json::{Value, json};
 use shared::{Event, Payload, Text};
 
@@ -19,8 +18,6 @@ on_both_engines! {
     what_is_trimmed_is_a_gap_with_its_size;
     a_bare_id_is_unverified_where_something_is_gone;
     a_merged_tail_has_one_cursor;
-    a_tail_with_an_end_ends;
-    an_event_source_that_comes_back_after_the_end_is_stopped;
     a_filtered_tail_moves_its_cursor_on;
 }
 
@@ -267,49 +264,6 @@ async fn a_merged_tail_has_one_cursor(engine: Engine) {
     );
     let refused = sse(edge.address, "/v1/streams/c", &parser.last_event_id).await;
     assert_eq!(refused.status, 400, "nor does one of two in a third");
-}
-
-async fn a_tail_with_an_end_ends(engine: Engine) {
-    let edge = engine.edge().await;
-    engine.publish_numbers("a", 0, 2).await;
-    // Durations count back from now, and ten minutes hence is far enough for the loop below to see it live.
-    let mut answer = ndjson(edge.address, "/v1/streams/a?from=start&until=0s").await;
-    let told = objects(&answer.read_to_end().await);
-    assert_eq!([&told[0]["data"], &told[1]["data"]], [0, 1]);
-    let last = told.last().unwrap();
-    assert_eq!(last["control"], "ended");
-    assert_eq!(last["stream"], "a");
-    assert_eq!(last["cursor"], told[1]["cursor"]);
-    let mut answer = ndjson(edge.address, "/v1/tail?stream=a&stream=b&from=start&until=0s").await;
-    let told = objects(&answer.read_to_end().await);
-    let ended: Vec<_> = told.iter().filter(|o| o["control"] == "ended").collect();
-    assert_eq!(ended.len(), 1);
-    assert_eq!(ended[0], told.last().unwrap());
-}
-
-async fn an_event_source_that_comes_back_after_the_end_is_stopped(engine: Engine) {
-    let edge = engine.edge().await;
-    let cursors = engine.publish_numbers("a", 0, 2).await;
-    let until = shared::time::now_ms() + 1;
-    let mut time = Vec::new();
-    shared::time::push_rfc3339(&mut time, until);
-    let path = format!(
-        "/v1/streams/a?from=start&until={}",
-        String::from_utf8(time).unwrap()
-    );
-    let mut answer = sse(edge.address, &path, "").await;
-    let mut parser = Parser::default();
-    parser.push(&answer.read_to_end().await);
-    assert_eq!(data(&parser.events), [0, 1]);
-    assert_eq!(parser.events.last().unwrap().event, "ended");
-    let again = sse(edge.address, &path, &parser.last_event_id).await;
-    assert_eq!(again.status, StatusCode::NO_CONTENT.as_u16());
-    // Who was cut off before the end is told the rest first.
-    let mut cut_off = sse(edge.address, &path, &cursors[0].to_string()).await;
-    let mut parser = Parser::default();
-    parser.push(&cut_off.read_to_end().await);
-    assert_eq!(data(&parser.events), [1]);
-    assert_eq!(parser.events.last().unwrap().event, "ended");
 }
 
 async fn a_filtered_tail_moves_its_cursor_on(engine: Engine) {
