@@ -14,7 +14,7 @@ use crate::truth::Operator;
 /// New connections of clients are cut after so many bytes at the most, as long as the faults last.
 pub const CUT_BYTES_MAX: u64 = 192 * 1024;
 /// Bytes that a power failure takes from the end of Redis's file.
-const POWER_BYTES_MAX: u64 = 48 * 1024;
+const POWER_BYTES: std::ops::Range<u64> = 8 * 1024..48 * 1024;
 /// How long it may take until a subscriber has received what is the newest.
 const SEEN: Duration = Duration::from_secs(60);
 const SEEN_POLL: Duration = Duration::from_millis(1);
@@ -139,7 +139,7 @@ impl Chaos {
             Fault::KillRedis => self.restart_redis(0).await?,
             Fault::LosePower => {
                 self.newest_is_seen().await?;
-                let bytes = self.random.u64(1..POWER_BYTES_MAX);
+                let bytes = self.random.u64(POWER_BYTES);
                 self.restart_redis(bytes).await?;
             }
             Fault::Trim => {

@@ -44,7 +44,9 @@ pub async fn run(scenario: &Scenario) -> Report {
                 subscribers.spawn(Subscriber::new(plan, run.surroundings.clone()).run());
             }
         }
-        run.step(*fault, number, scenario.quota).await;
+        // The last failure of the power comes when nothing is under way, so that what it takes has been seen.
+        let at_rest = *fault == Fault::LosePower && !scenario.faults[number + 1..].contains(fault);
+        run.step(*fault, number, scenario.quota, at_rest).await;
     }
     let (producers, subscribers) = run.finish(&streams, subscribers).await;
     let mut truths = BTreeMap::new();
@@ -146,11 +148,15 @@ impl Run {
         }
     }
 
-    async fn step(&mut self, fault: Fault, number: usize, quota: u32) {
+    async fn step(&mut self, fault: Fault, number: usize, quota: u32, at_rest: bool) {
         let before = self.settled();
         self.quota.send_modify(|released| released.events += quota);
         let released = u64::from(self.quota.borrow().events) * self.producers.len() as u64;
-        let part = self.chaos.random.f64() * 0.8 + 0.1;
+        let part = if at_rest {
+            1.0
+        } else {
+            self.chaos.random.f64() * 0.8 + 0.1
+        };
         let enough = before + ((released - before) as f64 * part) as u64;
         let deadline = Instant::now() + STEP;
         while self.settled() < enough {
