@@ -26,7 +26,7 @@ use crate::truth::Operator;
 /// Longest wait for a step's part to be published.
 const STEP: Duration = Duration::from_secs(60);
 /// Longest wait for all producers, and then for all subscribers, to reach the end.
-const FINISH: Duration = Duration::from_secs(150);
+const FINISH: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(2);
 
 /// Runs a scenario to its end.
