@@ -1,5 +1,5 @@
 //! The position that a reset names must be a place to resume from: whoever is cut off before the next event arrives
-//! goes on there, and is not told of the same reset again.
+//! goes on there, and is not told of the same reset again. And so must be the positions of the events that follow.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -115,4 +115,35 @@ async fn of_a_stream_that_was_set_back() {
     world
         .resume_twice(Cursor::new("4-0".parse().unwrap(), 4), "5-0")
         .await;
+}
+
+#[tokio::test]
+async fn of_a_stream_that_is_longer_than_a_page() {
+    let mut world = World::start().await;
+    let mut commands = redis::pipe();
+    for n in (1..=500).chain(2_001..=2_700) {
+        commands
+            .cmd("XADD")
+            .arg(KEY)
+            .arg(format!("{n}-0"))
+            .arg("d")
+            .arg(n);
+    }
+    let _: redis::Value = commands.query_async(&mut world.redis).await.unwrap();
+    // Seen in a history that was longer, and had an entry where this one has none.
+    let old = Cursor::new("1000-0".parse().unwrap(), 5_000);
+    let (_, told) = world.read(old, 701).await;
+    let Delivery::Reset { cursor, .. } = &told[0] else {
+        panic!("{:?}", told[0]);
+    };
+    assert_eq!(*cursor, Cursor::new("500-0".parse().unwrap(), 500));
+    let ordinals: Vec<_> = told[1..]
+        .iter()
+        .map(|delivery| match delivery {
+            Delivery::Event(entry) => entry.cursor.ordinal.map(|n| n.0),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected: Vec<_> = (501..=1_200).map(Some).collect();
+    assert_eq!(ordinals, expected);
 }

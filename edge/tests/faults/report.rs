@@ -144,7 +144,7 @@ impl Report {
             ("FAULT out of order", received.out_of_order),
             ("FAULT wrong gaps", received.wrong_gaps),
             ("FAULT wrong resets", received.wrong_resets),
-            ("FAULT unverified", received.unproven),
+            ("FAULT unverified or unverifiable", received.unproven),
             ("FAULT never in the log", received.unknown),
             ("FAULT wrong ordinals", received.wrong_ordinals),
             ("FAULT broken frames", total(|s| s.broken.len() as u64)),

@@ -68,8 +68,17 @@ async fn after(
         after: to_the_end.then_some(found.entries.len() as u64),
     };
     let verdict = judge(source, cursor, &view, look).await?;
+    let mut position = resume_at(cursor, verdict, &view);
+    let in_the_middle = !to_the_end && view.first.is_some_and(|first| first <= position.id);
+    if verdict == Verdict::Reset && position.ordinal.is_none() && in_the_middle {
+        // The old history's ordinal means nothing in this one, and without one the next resume could prove nothing,
+        // not even another reset.
+        let after = source.count_after(position.id, &view).await?;
+        let ordinal = after.and_then(|after| view.added.checked_sub(after));
+        position.ordinal = ordinal.map(Ordinal);
+    }
     Ok(Forward {
-        position: resume_at(cursor, verdict, &view),
+        position,
         verdict,
         view,
         exhausted: found.exhausted,

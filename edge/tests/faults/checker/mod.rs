@@ -111,7 +111,7 @@ pub struct Findings {
     pub wrong_gaps: u64,
     /// Fault: resets of a history that had not changed, or that skip more than they say.
     pub wrong_resets: u64,
-    /// Fault: `unverified` where a proof was possible.
+    /// Fault: `unverified` where a proof was possible, or a cursor without the ordinal that makes the next one possible.
     pub unproven: u64,
     /// Fault: events that were never in the log.
     pub unknown: u64,

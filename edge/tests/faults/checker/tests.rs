@@ -166,6 +166,20 @@ fn a_wrong_ordinal_is_found() {
 }
 
 #[test]
+fn a_cursor_without_an_ordinal_is_found() {
+    let mut items = run(0..10);
+    items[5] = Item::Event {
+        event: event(5),
+        ordinal: None,
+    };
+    let expected = Findings {
+        unproven: 1,
+        ..Findings::default()
+    };
+    assert_eq!(faults(&plain(10), &items), expected);
+}
+
+#[test]
 fn a_gap_with_the_right_count_is_right() {
     let truth = trimmed(10, &[0, 1, 2, 3, 4]);
     let told = |lost| [run(0..2), vec![Item::Gap { lost }], run(5..10)].concat();
