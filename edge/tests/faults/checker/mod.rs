@@ -5,8 +5,8 @@
 //! those that were trimmed or deleted since, which are marked `removed`.
 //!
 //! A subscriber is right if what it received walks through a history entry by entry to its end; skips only removed
-//! entries, and then exactly as many as a `gap` told; and changes to a later history only by a `reset`, going on
-//! with the first entry after the position that the reset named.
+//! entries, and then exactly as many as a `gap` told; and changes to another history only by a `reset`, going on
+//! with the first entry after the position that the reset named. It must end in the last one.
 
 #[cfg(test)]
 mod tests;

@@ -362,6 +362,20 @@ fn a_roll_back_needs_a_reset_only_for_those_who_saw_what_is_gone() {
 }
 
 #[test]
+fn an_edge_that_lags_behind_a_roll_back_has_to_tell_of_it_once_more() {
+    let truth = set_back();
+    let tail: Vec<Item> = (0..4).map(|n| got(later(1, n), u64::from(n) + 7)).collect();
+    let back = [run(0..9), reset(event(5).id), run(6..8)].concat();
+    let told = [back.clone(), reset(event(5).id), tail.clone()].concat();
+    assert_eq!(judge(&truth, &told).faults(), 0);
+    assert!(judge(&truth, &[back.clone(), tail].concat()).missing > 0);
+    assert!(judge(&truth, &back).missing > 0);
+    // From a position of its own it cannot go on there.
+    let elsewhere = [run(0..9), reset(later(1, 0).id), run(6..8)].concat();
+    assert!(judge(&truth, &elsewhere).faults() > 0);
+}
+
+#[test]
 fn events_that_the_server_lost_need_a_reset() {
     let truth = StreamTruth {
         histories: vec![logged((0..6).map(event).chain((0..4).map(|n| later(1, n))), &[])],
@@ -372,10 +386,14 @@ fn events_that_the_server_lost_need_a_reset() {
     // Events 6 to 8 are in no history.
     let told = [run(0..9), reset(event(8).id), tail.clone()].concat();
     assert_eq!(judge(&truth, &told).faults(), 0);
-    let untold = [run(0..9), tail].concat();
+    let untold = [run(0..9), tail.clone()].concat();
     assert!(judge(&truth, &untold).faults() > 0);
     let at_the_end = run(0..9);
     assert!(judge(&truth, &at_the_end).faults() > 0);
+    let by_an_edge_that_lags = [run(0..9), reset(event(5).id), run(6..8)].concat();
+    assert!(judge(&truth, &by_an_edge_that_lags).faults() > 0);
+    let once_more = [by_an_edge_that_lags, reset(event(5).id), tail].concat();
+    assert_eq!(judge(&truth, &once_more).faults(), 0);
 }
 
 /// How a right record is spoilt.

@@ -222,19 +222,24 @@ impl<'a> Walk<'a> {
                 self.last_id
             ));
         }
+        let last = self.truth.histories.len().saturating_sub(1);
         let mut found: Vec<Place> = Vec::new();
         for place in places {
-            let later = if place.beyond {
-                place.history
-            } else {
-                place.history + 1
-            };
-            for history in later..self.truth.histories.len() {
-                if !place.beyond && self.shares(place, history) {
+            for (history, entries) in self.truth.histories.iter().enumerate() {
+                let next = entries.partition_point(|entry| entry.event.id <= resumes_after);
+                let allowed = if place.beyond {
+                    true
+                } else if history > place.history {
+                    !self.shares(place, history)
+                } else {
+                    // Another edge that has not heard of the new history yet can go on in an old one, from a position
+                    // that the two share. Then it has to tell of the change once more.
+                    let own = next > 0 && entries[next - 1].event.id == resumes_after;
+                    history < last && !self.shares(place, last) && (own || resumes_after == EntryId::ZERO)
+                };
+                if !allowed {
                     continue;
                 }
-                let entries = &self.truth.histories[history];
-                let next = entries.partition_point(|entry| entry.event.id <= resumes_after);
                 let place = Place {
                     history,
                     next,
@@ -255,6 +260,7 @@ impl<'a> Walk<'a> {
         } else {
             self.places = Some(found);
         }
+        self.seen.clear();
     }
 
     /// Whether what the subscriber has seen up to `place` is in `history` too, so that it needs no reset.
