@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn urls_that_cannot_be_used_are_explained_without_secrets() {
         for url in [
-            "rediss://:secret@h",
+            "rediss://:secret@h/x",
             "http://u:secret@h",
             "redis://:secret@h/x",
             "",
