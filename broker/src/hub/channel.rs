@@ -39,11 +39,18 @@ struct State {
     ring_bytes: usize,
     /// The running number of `ring[0]`.
     base: u64,
+    /// How often what was published turned out not to join the log.
+    epoch: Epoch,
     waiting: Vec<Arc<Registration>>,
     unattended_since: Instant,
     published_at: Instant,
     closed: bool,
 }
+
+/// The time between two invalidations of a channel: what was read from the log in one may belong to another history
+/// than what is in the ring in the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Epoch(u64);
 
 /// The outcome of [`Channel::join`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +84,7 @@ impl Channel {
             ring: VecDeque::new(),
             ring_bytes: 0,
             base: FIRST_NUMBER,
+            epoch: Epoch(0),
             waiting: Vec::new(),
             unattended_since: now,
             published_at: now,
@@ -121,7 +129,9 @@ impl Channel {
     pub fn invalidate(&self, head: Cursor) {
         let mut state = lock(&self.state);
         self.empty(&mut state);
-        state.base += 1;
+        // No number from before may be that of an entry again, also not when entries are put in front of the ring.
+        state.base += self.entries_max as u64 + 1;
+        state.epoch = Epoch(state.epoch.0 + 1);
         state.head = Some(head);
         state.floor = head;
         ring_all(&state);
@@ -160,15 +170,22 @@ impl Channel {
         }
     }
 
+    /// What a read of the log that begins now belongs to.
+    pub(crate) fn epoch(&self) -> Epoch {
+        lock(&self.state).epoch
+    }
+
     /// Finds the place of `cursor` in the ring, so that a subscriber can go on from there without reading the log.
     ///
-    /// A `trusted` cursor has just come out of the log, so it may also lie between entries, beyond the head, or be
-    /// without an ordinal. Any other must be an entry of the ring with its very ordinal: everything else is for the
-    /// log to judge. An ordinal below the channel's means that something was lost. One above it means that another
-    /// edge has told the reader of a loss that this one has yet to find, of entries which the ring may still hold.
-    pub(crate) fn join(&self, cursor: Cursor, trusted: bool) -> Option<Join> {
+    /// A cursor that has come out of the log by a read that began in this `read_in` may also lie between entries,
+    /// beyond the head, or be without an ordinal. Any other must be an entry of the ring with its very ordinal:
+    /// everything else is for the log to judge. An ordinal below the channel's means that something was lost. One above
+    /// it means that another edge has told the reader of a loss that this one has yet to find, of entries which the
+    /// ring may still hold; or that the ring is of another history by now.
+    pub(crate) fn join(&self, cursor: Cursor, read_in: Option<Epoch>) -> Option<Join> {
         let state = lock(&self.state);
         let head = state.head?;
+        let trusted = read_in == Some(state.epoch);
         if cursor.id < state.floor.id || (cursor.id > head.id && !trusted) {
             return None;
         }

@@ -10,13 +10,19 @@ use shared::limits::{LAST_ENTRIES_MAX, PAGE_ENTRIES_MAX, RECONNECT_PAUSE_MAX, RE
 use shared::{Cursor, EntryId, Ordinal, StreamName, Verdict};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::hub::{Attachment, Channel, Pages, lock};
+use crate::hub::{Attachment, Channel, Epoch, Pages, lock};
 use crate::{Direction, Log, Page, ReadError, ReadRequest};
 
 /// What a read brought.
 pub(super) enum Fetched {
-    /// The page after the cursor, and the position from which it really goes on.
-    Page(Arc<Page>, Cursor),
+    /// The page after the cursor.
+    Page {
+        page: Arc<Page>,
+        /// The position from which it really goes on.
+        start: Cursor,
+        /// When it was read.
+        epoch: Epoch,
+    },
     /// No page, because the channel's ring has the cursor now.
     InRing,
 }
@@ -86,20 +92,22 @@ pub(super) async fn read(
         .and_then(|ordinal| channel.distance_below(ordinal))
         .is_some_and(|distance| distance <= channel.backfill_entries_max() as u64);
     if !near {
-        let page = Pages::read(log, channel.stream(), cursor, limit).await?;
+        let epoch = channel.epoch();
+        let page = Pages::read(log, channel, epoch, cursor, limit).await?;
         let start = start_after(log, channel.stream(), &page, cursor).await?;
-        return Ok(Fetched::Page(page, start));
+        return Ok(Fetched::Page { page, start, epoch });
     }
     let _turn = channel.backfill.lock().await;
-    if channel.join(cursor, false).is_some() {
+    if channel.join(cursor, None).is_some() {
         return Ok(Fetched::InRing);
     }
-    let page = Pages::read(log, channel.stream(), cursor, PAGE_ENTRIES_MAX).await?;
+    let epoch = channel.epoch();
+    let page = Pages::read(log, channel, epoch, cursor, PAGE_ENTRIES_MAX).await?;
     if matches!(page.verdict, Verdict::Continuous | Verdict::Gap { .. }) {
         channel.extend_back(before(&page, cursor.id), &page.entries);
     }
     let start = start_after(log, channel.stream(), &page, cursor).await?;
-    Ok(Fetched::Page(page, start))
+    Ok(Fetched::Page { page, start, epoch })
 }
 
 /// The position from which a page that was asked for after `asked` really goes on.

@@ -9,7 +9,7 @@ use shared::{Cursor, Entry, EntryId, Ordinal, StreamName, Verdict, time};
 
 use super::UNTIL_GRACE;
 use super::fetch::{self, Fetch, Fetched};
-use crate::hub::{Attachment, Join, Pull};
+use crate::hub::{Attachment, Epoch, Join, Pull};
 use crate::{Delivery, Filter, From, Joined, Log, Page, ReadError, ReadRequest};
 
 /// Pages begin with this many entries, grow for a reader that is fast and shrink for one that is slow, so that slow
@@ -88,6 +88,7 @@ impl Slot {
             }
             From::Now => return Self::begin_at_head(log, slot).await,
             From::Last(_) | From::Since(_) => {
+                let epoch = slot.place.channel.epoch();
                 let page = log
                     .read(&stream, &ReadRequest::forward(from, PAGE_ENTRIES_MAX))
                     .await?;
@@ -97,7 +98,7 @@ impl Slot {
                     .first()
                     .map(|first| Cursor::bare(first.id().predecessor()));
                 let start = below.unwrap_or(page.cursor);
-                slot.take_page(&page, start, true);
+                slot.take_page(&page, start, epoch, true);
                 return Ok((
                     slot,
                     Joined {
@@ -109,7 +110,7 @@ impl Slot {
             }
         };
         let joined = loop {
-            if let Some(join) = slot.place.channel.join(cursor, false) {
+            if let Some(join) = slot.place.channel.join(cursor, None) {
                 metrics::counter!("weir_ring_hits_total").increment(1);
                 slot.delivered = cursor;
                 slot.fetched = cursor;
@@ -120,10 +121,10 @@ impl Slot {
                     verdict: Verdict::Continuous,
                 };
             }
-            if let Fetched::Page(page, start) =
+            if let Fetched::Page { page, start, epoch } =
                 fetch::read(log, &slot.place.channel, cursor, slot.page_entries).await?
             {
-                slot.take_page(&page, start, true);
+                slot.take_page(&page, start, epoch, true);
                 break Joined {
                     cursor: start,
                     head: page.head,
@@ -136,10 +137,11 @@ impl Slot {
 
     /// Asks the log, because the channel's head may lag behind what the reader itself has just published.
     async fn begin_at_head(log: &Arc<dyn Log>, mut slot: Self) -> Result<(Self, Joined), ReadError> {
+        let epoch = slot.place.channel.epoch();
         let page = log
             .read(slot.stream(), &ReadRequest::forward(From::Now, 1))
             .await?;
-        slot.take_page(&page, page.head, true);
+        slot.take_page(&page, page.head, epoch, true);
         Ok((
             slot,
             Joined {
@@ -278,14 +280,14 @@ impl Slot {
         self.page_at = Instant::now();
         match fetched {
             Fetched::InRing => {
-                if let Some(join) = self.place.channel.join(from, false) {
+                if let Some(join) = self.place.channel.join(from, None) {
                     metrics::counter!("weir_ring_hits_total").increment(1);
                     self.go_live(join);
                 }
             }
-            Fetched::Page(page, start) => {
+            Fetched::Page { page, start, epoch } => {
                 let nothing_new = page.entries.is_empty() && *start == from;
-                self.take_page(page, *start, false);
+                self.take_page(page, *start, *epoch, false);
                 if nothing_new && !self.is_live() {
                     self.fetch(log, NOTHING_NEW_PAUSE);
                 }
@@ -294,7 +296,7 @@ impl Slot {
     }
 
     /// Takes over a page's verdict and entries, and goes live if the ring has what follows.
-    fn take_page(&mut self, page: &Page, start: Cursor, first: bool) {
+    fn take_page(&mut self, page: &Page, start: Cursor, epoch: Epoch, first: bool) {
         if first {
             self.delivered = start;
         }
@@ -313,7 +315,7 @@ impl Slot {
         } else {
             page.cursor
         };
-        if let Some(join) = self.place.channel.join(self.fetched, true) {
+        if let Some(join) = self.place.channel.join(self.fetched, Some(epoch)) {
             self.go_live(join);
         }
     }

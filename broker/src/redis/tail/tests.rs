@@ -64,7 +64,7 @@ impl Rig {
         timeout(DEADLINE, place.channel.opened()).await.unwrap();
         let number = place
             .channel
-            .join(place.channel.head().unwrap(), true)
+            .join(place.channel.head().unwrap(), Some(place.channel.epoch()))
             .unwrap()
             .number;
         Follower {
@@ -110,7 +110,12 @@ impl Follower {
         .await
         .unwrap();
         let head = self.place.channel.head().unwrap();
-        self.number = self.place.channel.join(head, true).unwrap().number;
+        self.number = self
+            .place
+            .channel
+            .join(head, Some(self.place.channel.epoch()))
+            .unwrap()
+            .number;
         head
     }
 

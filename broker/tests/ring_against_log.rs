@@ -1,0 +1,199 @@
+//! What a ring holds against what the log holds, where the two disagree.
+//!
+//! An edge whose tail lags behind has entries in its ring that were trimmed: a reader who was told of their loss by
+//! another edge, was cut off, and resumes here, must not be given them. And a reader who was live when the history
+//! changed must be told, also if the ring was filled anew before it looked.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use broker::{
+    AppendError, Channel, Delivery, Direction, Feed, Filter, From, Hub, HubConfig, Log, NewEvent, Order,
+    Page, ReadError, ReadRequest, Receipt, Subscriber, SubscriberConfig, Unavailable,
+};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use shared::{Cursor, Entry, EntryId, Event, Payload, StreamName, Verdict};
+
+/// Entries that were added before the first one of these tests, and are gone.
+const EARLIER: u64 = 1_000;
+
+fn entry(n: u64) -> Arc<Entry> {
+    entry_at(Cursor::new(EntryId::new(n, 0), EARLIER + n))
+}
+
+fn entry_at(cursor: Cursor) -> Arc<Entry> {
+    let event = Event::new(Payload::Json(Bytes::from_static(b"1")));
+    Arc::new(Entry::new(stream(), cursor, event))
+}
+
+fn stream() -> StreamName {
+    "s".parse().unwrap()
+}
+
+/// A log of which the hub has found entries 1 to 6, and which answers as `read` says.
+struct Scripted {
+    hub: Arc<Hub>,
+    reads: AtomicUsize,
+    read: fn(usize, Direction) -> Page,
+}
+
+impl Scripted {
+    fn new(read: fn(usize, Direction) -> Page) -> Arc<Self> {
+        Arc::new_cyclic(|own: &Weak<Self>| Self {
+            hub: Hub::new(HubConfig::default(), own.clone()),
+            reads: AtomicUsize::new(0),
+            read,
+        })
+    }
+
+    async fn subscriber(self: &Arc<Self>, from: Cursor) -> Subscriber {
+        let config = SubscriberConfig {
+            order: Order::ByTime,
+            streams_max: 1,
+        };
+        let mut subscriber = Subscriber::new(self.clone(), config);
+        let from = From::Cursor(from);
+        subscriber
+            .subscribe(stream(), from, None, Filter::default())
+            .await
+            .unwrap();
+        subscriber
+    }
+}
+
+impl Feed for Scripted {
+    fn watch(&self, channel: &Arc<Channel>) {
+        channel.open(Cursor::new(EntryId::ZERO, EARLIER));
+        channel.publish(&(1..=6).map(entry).collect::<Vec<_>>());
+    }
+    fn unwatch(&self, _: &Arc<Channel>) {}
+}
+
+#[async_trait]
+impl Log for Scripted {
+    async fn submit(&self, _: &StreamName, _: Vec<NewEvent>) -> Result<Receipt, AppendError> {
+        Err(AppendError::Closed)
+    }
+    async fn read(&self, _: &StreamName, request: &ReadRequest) -> Result<Page, ReadError> {
+        let before = self.reads.fetch_add(1, Ordering::Relaxed);
+        Ok((self.read)(before, request.direction))
+    }
+    async fn check(&self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+    fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+}
+
+/// What a subscriber is given next: the IDs of events, 0 for a reset.
+async fn next(subscriber: &mut Subscriber) -> Vec<u64> {
+    let mut out = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), subscriber.next(1_000_000, &mut out))
+        .await
+        .unwrap();
+    let id = |delivery: &Delivery| match delivery {
+        Delivery::Event(entry) => Some(entry.id().ms),
+        Delivery::Reset { .. } => Some(0),
+        _ => None,
+    };
+    out.iter().filter_map(id).collect()
+}
+
+/// The page of a log that holds only 8 and 9 by now.
+fn trimmed(_: usize, _: Direction) -> Page {
+    Page {
+        entries: vec![entry(8), entry(9)],
+        cursor: entry(9).cursor,
+        head: entry(9).cursor,
+        tail_reached: true,
+        verdict: Verdict::Continuous,
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_was_told_of_a_loss_elsewhere_goes_on_behind_it() {
+    // Seen up to 3, then told that 4 to 7 are gone.
+    let mut subscriber = Scripted::new(trimmed)
+        .subscriber(Cursor::new(EntryId::new(3, 0), EARLIER + 7))
+        .await;
+    assert_eq!(next(&mut subscriber).await, [8, 9]);
+}
+
+#[tokio::test]
+async fn a_reader_that_was_told_of_nothing_is_served_from_the_ring() {
+    let mut subscriber = Scripted::new(trimmed).subscriber(entry(3).cursor).await;
+    assert_eq!(next(&mut subscriber).await, [4, 5, 6]);
+}
+
+/// The `n`-th entry of the history that follows; it has 32 by the end.
+fn anew(n: u64) -> Arc<Entry> {
+    entry_at(Cursor::new(EntryId::new(100 + n, 0), n))
+}
+
+fn created_anew(_: usize, direction: Direction) -> Page {
+    let (count, verdict) = match direction {
+        Direction::Backward { .. } => (0, Verdict::Continuous),
+        Direction::Forward(From::Cursor(Cursor::START)) => (31, Verdict::Continuous),
+        Direction::Forward(_) => (32, Verdict::Reset),
+    };
+    Page {
+        entries: (1..=count).map(anew).collect(),
+        cursor: anew(count.max(1)).cursor,
+        head: anew(32).cursor,
+        tail_reached: true,
+        verdict,
+    }
+}
+
+#[tokio::test]
+async fn a_live_reader_is_told_of_another_history_also_if_the_ring_has_been_filled_with_it() {
+    let log = Scripted::new(created_anew);
+    let mut live = log.subscriber(entry(3).cursor).await;
+    assert_eq!(next(&mut live).await, [4, 5, 6]);
+    let channel = log.hub().channel(&stream()).unwrap();
+    channel.invalidate(anew(31).cursor);
+    // Another reader begins at the start, which puts what it reads in front of the ring.
+    let mut other = log.subscriber(Cursor::START).await;
+    assert_eq!(next(&mut other).await, (101..=131).collect::<Vec<_>>());
+    channel.publish(&[anew(32)]);
+    let expected: Vec<u64> = std::iter::once(0).chain(101..=132).collect();
+    assert_eq!(next(&mut live).await, expected);
+}
+
+/// First the end of the old history, from then on the new one.
+fn changing(reads_before: usize, direction: Direction) -> Page {
+    if reads_before > 0 {
+        return created_anew(reads_before, direction);
+    }
+    Page {
+        entries: Vec::new(),
+        cursor: entry(6).cursor,
+        head: entry(6).cursor,
+        tail_reached: true,
+        verdict: Verdict::Continuous,
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_was_read_before_the_history_changed_does_not_lead_into_the_new_one() {
+    let log = Scripted::new(changing);
+    let mut live = log.subscriber(entry(3).cursor).await;
+    assert_eq!(next(&mut live).await, [4, 5, 6]);
+    let channel = log.hub().channel(&stream()).unwrap();
+    // Something makes it read the log again, and it finds nothing new.
+    channel.invalidate(entry(6).cursor);
+    assert_eq!(next(&mut live).now_or_never(), None);
+    while log.reads.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Before it looks at that, the stream is created anew.
+    channel.invalidate(Cursor::START);
+    channel.publish(&(1..=32).map(anew).collect::<Vec<_>>());
+    let expected: Vec<u64> = std::iter::once(0).chain(101..=132).collect();
+    assert_eq!(next(&mut live).await, expected);
+}
