@@ -19,12 +19,14 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod engineio;
 pub mod error;
 pub mod http;
 pub mod metrics;
 pub mod origins;
 pub mod rate;
 pub mod server;
+pub mod socketio;
 pub mod trace;
 pub mod wire_slots;
 pub mod ws;
