@@ -8,6 +8,7 @@ mod support;
 
 mod connecting;
 mod crowd;
+mod half_transaction;
 mod hung;
 mod keyed_order;
 mod lost_replies;

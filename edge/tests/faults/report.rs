@@ -30,6 +30,8 @@ pub struct Report {
     pub redis_cuts: u64,
     /// When Redis last lost its last writes, in milliseconds since 1970.
     pub power_lost_at_ms: Option<u64>,
+    /// Bytes of half-written transactions that were taken from the end of Redis's file after it was killed.
+    pub torn_bytes: u64,
     /// What each producer was told.
     pub producers: Vec<producers::Record>,
     /// What each subscriber received.
@@ -136,6 +138,7 @@ impl Report {
             ("  resets told", received.resets),
             ("connections cut, clients'", self.cuts),
             ("connections cut, to Redis", self.redis_cuts),
+            ("half-written bytes cut from the AOF", self.torn_bytes),
             ("acknowledged, lost with the power", published.lost_with_power),
             ("FAULT acknowledged and lost", published.lost),
             ("FAULT doubled in the log", published.doubled),

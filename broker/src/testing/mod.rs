@@ -4,6 +4,9 @@
 //! The program is `redis-server`, or what the environment variable `WEIR_TEST_REDIS` names (for example
 //! `valkey-server`).
 
+mod append_only_file;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -85,6 +88,12 @@ impl RedisServer {
     pub async fn restart(&self) {
         self.kill();
         self.launch().await;
+    }
+
+    /// Takes the last `bytes` from the append-only file of a server that was killed, as a power failure does, and then
+    /// what is only a part of a transaction. Returns how many bytes that part had; see [`append_only_file`] for why.
+    pub fn lose_end_of_file(&self, bytes: u64) -> io::Result<u64> {
+        append_only_file::lose_end(self.folder(), bytes)
     }
 
     /// A connection of the test's own, for raw commands.
