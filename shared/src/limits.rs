@@ -239,6 +239,22 @@ pub const WS_REPLY_BYTES_QUEUED_MAX: usize = 64 * 1024;
 /// How long the close of a WebSocket waits for its other side.
 pub const WS_CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Default for how long a Socket.IO client may take until it has connected to its first namespace.
+pub const SIO_CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
+/// Namespaces that one Socket.IO client may be connected to at the same time.
+pub const SIO_NAMESPACES_MAX: usize = 32;
+/// Bytes of one Socket.IO event or acknowledgement with all its attachments.
+pub const SIO_EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Attachments of one Socket.IO event or acknowledgement. The official clients take no more either.
+pub const SIO_ATTACHMENTS_MAX: usize = 10;
+/// How long a Socket.IO client may take for each attachment of a packet.
+pub const SIO_ATTACHMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Nesting of the payload of a Socket.IO packet. Above [`DATA_DEPTH_MAX`], so that data which are nested too deep are
+/// refused by whoever takes them, and do not cost the client its connection.
+pub const SIO_DEPTH_MAX: usize = 128;
+/// Bytes that one Socket.IO connection was told and has not taken before it is not read any more.
+pub const SIO_SAID_BYTES_MAX: usize = 64 * 1024;
+
 /// How often the tail looks for streams whose ordinals are due to be checked.
 pub const TAIL_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// Streams that the tail checks in one interval at the most, so that checking many streams costs Redis little.

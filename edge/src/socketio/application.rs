@@ -4,7 +4,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use shared::limits::{SIO_CONNECT_TIMEOUT, SIO_EVENT_BYTES_MAX, SIO_NAMESPACES_MAX};
 
+use super::emitter::Emitter;
+use super::namespace::Namespace;
 use crate::engineio::Opened;
 
 /// The number under which an acknowledgement is awaited.
@@ -14,18 +17,42 @@ pub type AckId = u64;
 pub trait Application: Send + Sync + 'static {
     /// One client in one namespace.
     type Socket: Socket;
-    /// What is remembered of the client's first request, shared by its namespaces.
+    /// What is remembered of the client's first request, shared by its namespaces, for as long as the connection lasts.
     type Handshake: Send + Sync + 'static;
 
     /// A connection opens.
     fn handshake(&self, opened: &Opened<'_>) -> Self::Handshake;
 
-    /// How long a client may take until it has connected to its first namespace.
-    fn connect_timeout(&self) -> Duration;
+    /// What bounds each connection.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
 
     /// A client asks for a namespace. `None`: there is no such namespace. The socket then calls
     /// [`Emitter::accept`] or [`Emitter::refuse`], at once in its first `poll` or later; until then it gets no events.
     fn connect(&self, connect: Connect<'_, Self::Handshake>) -> Option<Self::Socket>;
+}
+
+/// What bounds a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a client may take until it has connected to its first namespace.
+    pub connect_timeout: Duration,
+    /// Namespaces that a client may be connected to at the same time.
+    pub namespaces_max: usize,
+    /// Bytes of one event or acknowledgement with all its attachments. What comes in one message is bounded by
+    /// Engine.IO.
+    pub event_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: SIO_CONNECT_TIMEOUT,
+            namespaces_max: SIO_NAMESPACES_MAX,
+            event_bytes_max: SIO_EVENT_BYTES_MAX,
+        }
+    }
 }
 
 /// A client asks for a namespace.
@@ -39,22 +66,12 @@ pub struct Connect<'a, H> {
     pub handshake: &'a H,
 }
 
-/// The name of a namespace: begins with `/`, holds no comma and no question mark.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Namespace(pub(super) std::sync::Arc<str>);
-
-impl Namespace {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// An event of the client. No name is a reserved one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
-    /// The whole argument list as it was sent: a JSON array of the event's name and its arguments. Binary stands in it
-    /// as `{"_placeholder":true,"num":n}`, each number within `attachments`.
+    /// The whole argument list as it was sent: a JSON array of the event's name and its arguments. Its grammar is
+    /// checked (RFC 8259), its nesting bounded; numbers may be beyond what a parser can hold, and escaped surrogates
+    /// may be lone. Binary stands in it as `{"_placeholder":true,"num":n}`, each number within `attachments`.
     pub array: Bytes,
     /// The event's name, unescaped.
     pub name: String,
@@ -64,59 +81,48 @@ pub struct Incoming {
     pub ack: Option<AckId>,
 }
 
+/// The client's answer to an event that was emitted with [`Emitter::emit_with_ack`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Which event is answered. The client may answer again, or very late.
+    pub id: AckId,
+    /// A JSON array of the arguments, checked as in [`Incoming`].
+    pub array: Bytes,
+    /// The binary parts, in the order of their numbers.
+    pub attachments: Vec<Bytes>,
+}
+
 /// Why a socket has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gone {
     /// The client left the namespace for good: its `disconnect()`.
     Client,
-    /// The server made it leave: [`Emitter::disconnect`].
+    /// The server made it leave ([`Emitter::disconnect`]) or did not let it in ([`Emitter::refuse`]).
     Server,
     /// The connection is gone, whatever the reason; the client may come back.
     Connection,
 }
 
-/// One client in one namespace.
+/// One client in one namespace. Nothing here may block.
 pub trait Socket: Send + 'static {
-    /// Whether the next event may be taken. As long as a socket wants none, the connection is not read.
+    /// Whether the next event may be taken. As long as a socket wants none, the connection is not read, and no other
+    /// of its namespaces gets anything either. Not asked before [`Emitter::accept`].
     fn wants_event(&self) -> bool;
 
-    /// An event of the client.
+    /// An event of the client. `poll` is called next.
     fn event(&mut self, event: Incoming, out: &mut Emitter<'_>);
 
-    /// Goes on with whatever the socket waits for; see [`crate::engineio::Protocol::poll`] for the rules.
+    /// The client acknowledges an event. A socket that emits without asking for that hears nothing here.
+    fn answer(&mut self, _answer: Answer, _out: &mut Emitter<'_>) {}
+
+    /// Goes on with whatever the socket waits for; see [`crate::engineio::Protocol::poll`] for the rules. `writable`:
+    /// nothing waits to be sent on the connection, be it from another namespace.
     fn poll(&mut self, cx: &mut Context<'_>, writable: bool, out: &mut Emitter<'_>) -> Poll<()>;
 
-    /// The edge stops: finishes what is under way within a short time, then calls [`Emitter::close`].
+    /// The edge stops: finishes what is under way within a short time, then calls [`Emitter::close`]. The connection
+    /// ends when all its sockets have done so.
     fn drain(&mut self, out: &mut Emitter<'_>);
 
-    /// The socket has gone; nothing can be said any more.
+    /// The socket has gone; nothing can be said any more. Called once, last, also for a socket that was never let in.
     fn gone(&mut self, reason: Gone);
-}
-
-/// Says things to one client in one namespace.
-#[derive(Debug)]
-pub struct Emitter<'a> {
-    #[allow(dead_code)]
-    out: &'a mut crate::engineio::Outbox,
-}
-
-impl Emitter<'_> {
-    /// Lets the client in, as `sid`; with a `pid` if it may recover later.
-    pub fn accept(&mut self, _sid: &str, _pid: Option<&str>) {}
-
-    /// Refuses the client, which will not try again by itself: `message` and `data` (JSON) reach its `connect_error`.
-    pub fn refuse(&mut self, _message: &str, _data: Option<&[u8]>) {}
-
-    /// Emits an event. `parts` together are the JSON array of its name and arguments, with placeholders for
-    /// `attachments`.
-    pub fn emit(&mut self, _parts: &[&[u8]], _attachments: &[Bytes]) {}
-
-    /// Acknowledges an event. `parts` together are the JSON array of the arguments.
-    pub fn ack(&mut self, _id: AckId, _parts: &[&[u8]], _attachments: &[Bytes]) {}
-
-    /// Makes the client leave the namespace; it will not come back by itself.
-    pub fn disconnect(&mut self) {}
-
-    /// Ends the whole connection, so that the client comes back by itself.
-    pub fn close(&mut self) {}
 }

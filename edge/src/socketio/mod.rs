@@ -2,5 +2,10 @@
 //! whoever runs on top implements [`Application`].
 
 mod application;
+mod emitter;
+mod namespace;
+mod packet;
 
-pub use application::{AckId, Application, Connect, Emitter, Gone, Incoming, Namespace, Socket};
+pub use application::{AckId, Answer, Application, Connect, Gone, Incoming, Limits, Socket};
+pub use emitter::Emitter;
+pub use namespace::Namespace;
