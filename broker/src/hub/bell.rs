@@ -4,27 +4,48 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-
-use tokio::sync::Notify;
+use std::task::{Context, Poll, Waker};
 
 use super::lock;
 
 /// Wakes one subscriber and remembers which of its slots have news. Bounded by the number of slots.
 #[derive(Default)]
-pub(crate) struct Bell {
-    rung: Mutex<Vec<usize>>,
-    notify: Notify,
+pub(crate) struct Bell(Mutex<Rung>);
+
+#[derive(Default)]
+struct Rung {
+    slots: Vec<usize>,
+    /// The task that waits, since it last looked.
+    waker: Option<Waker>,
 }
 
 impl Bell {
     /// Moves the slots that have news into `slots`.
     pub(crate) fn take(&self, slots: &mut Vec<usize>) {
-        slots.append(&mut lock(&self.rung));
+        slots.append(&mut lock(&self.0).slots);
     }
 
-    /// Waits until a slot has news. Cancel-safe.
-    pub(crate) async fn wait(&self) {
-        self.notify.notified().await;
+    /// `Ready` if a slot has news; otherwise the task is woken when one has.
+    pub(crate) fn poll_rung(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut rung = lock(&self.0);
+        if !rung.slots.is_empty() {
+            return Poll::Ready(());
+        }
+        match &mut rung.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    fn ring(&self, slot: usize) {
+        let mut rung = lock(&self.0);
+        rung.slots.push(slot);
+        let waker = rung.waker.take();
+        drop(rung);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 
@@ -52,8 +73,7 @@ impl Registration {
         if self.pending.swap(true, Ordering::AcqRel) {
             return;
         }
-        lock(&self.bell.rung).push(self.slot);
-        self.bell.notify.notify_one();
+        self.bell.ring(self.slot);
     }
 
     /// The subscriber is about to look: rings from now on count anew. Call it before looking.

@@ -9,11 +9,15 @@ mod fetch;
 mod slot;
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use shared::limits::READ_TIMEOUT;
 use shared::{Cursor, EntryId, StreamName, time};
+use tokio::time::{Instant, Sleep};
 
 pub use delivery::{Delivery, Joined, Order, SubscriberConfig};
 use slot::{Slot, Step};
@@ -34,6 +38,8 @@ pub struct Subscriber {
     /// Slots that may have something to deliver, each at most once.
     ready: VecDeque<usize>,
     rung: Vec<usize>,
+    /// Set while a live stream has an `until`.
+    until_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Subscriber {
@@ -47,6 +53,7 @@ impl Subscriber {
             by_name: HashMap::new(),
             ready: VecDeque::new(),
             rung: Vec::new(),
+            until_timer: None,
         }
     }
 
@@ -107,6 +114,12 @@ impl Subscriber {
     /// Cancel-safe: dropping the future loses nothing. While the log is away it waits, and goes on when the log is
     /// back. With no stream to follow it waits for ever.
     pub async fn next(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) {
+        poll_fn(|cx| self.poll_next(cx, max_bytes, out)).await;
+    }
+
+    /// As [`Subscriber::next`], for who polls: `Pending` with nothing appended, and the task is woken when there is
+    /// something. Of several tasks that polled, the last one is woken.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>, max_bytes: usize, out: &mut Vec<Delivery>) -> Poll<()> {
         let before = out.len();
         loop {
             self.take_rung();
@@ -115,17 +128,32 @@ impl Subscriber {
                 Order::ByTime | Order::PerStream => self.take_turns(max_bytes, out),
             }
             if out.len() > before {
-                return;
+                return Poll::Ready(());
             }
-            match self.next_until() {
-                // Everything that is due now has been looked at, so this is in the future.
-                Some(pause) => tokio::select! {
-                    () = self.bell.wait() => {}
-                    () = tokio::time::sleep(pause) => self.make_all_ready(),
-                },
-                None => self.bell.wait().await,
+            let rung = self.bell.poll_rung(cx).is_ready();
+            if !rung && self.poll_until(cx).is_pending() {
+                return Poll::Pending;
             }
         }
+    }
+
+    /// `Ready` when the clock has come to the first `until`: then all streams are to be looked at.
+    fn poll_until(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Everything that is due now has been looked at, so this is in the future.
+        let Some(pause) = self.next_until() else {
+            self.until_timer = None;
+            return Poll::Pending;
+        };
+        let due = Instant::now() + pause;
+        let timer = self
+            .until_timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if timer.deadline() != due {
+            timer.as_mut().reset(due);
+        }
+        ready!(timer.as_mut().poll(cx));
+        self.make_all_ready();
+        Poll::Ready(())
     }
 
     fn take_rung(&mut self) {
