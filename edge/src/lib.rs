@@ -5,7 +5,8 @@
 //!
 //! * [`server`] accepts a connection (bounded, with deadlines) and speaks HTTP/1.1 on it;
 //! * [`app`] has the state that all requests share, and the router;
-//! * [`http`] is `/v1/streams/{name}`: publish, pages, live tails; [`ws`] is `/v1/ws`;
+//! * [`http`] is `/v1/streams/{name}`: publish, pages, live tails; [`ws`] is `/v1/ws`, over
+//!   [`websocket`], the protocol below it;
 //! * [`error`] is the one place that turns an error into a status and a JSON body;
 //! * [`origins`] keeps foreign web pages out, [`rate`] slows down who asks too much; [`trace`] names connections and requests in the logs;
 //! * [`metrics`] has one function for each thing that is counted; [`wire_slots`] says which encodings are shared.
@@ -28,5 +29,6 @@ pub mod rate;
 pub mod server;
 pub mod socketio;
 pub mod trace;
+mod websocket;
 pub mod wire_slots;
 pub mod ws;

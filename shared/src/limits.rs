@@ -232,10 +232,13 @@ pub const WS_REFUSED_FRAMES_MAX: u32 = 100;
 pub const WS_ENVELOPE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a `ref`.
 pub const WS_REF_BYTES_MAX: usize = 100;
-/// Bytes of the buffer that gathers small writes to a WebSocket.
-pub const WS_WRITE_BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes of replies that wait to be written before a WebSocket is not read any more.
 pub const WS_REPLY_BYTES_QUEUED_MAX: usize = 64 * 1024;
+/// Bytes of a piece of a WebSocket message from which on it is kept shared until it is written; below that a copy
+/// next to its neighbours is cheaper.
+pub const WS_SHARED_PIECE_BYTES_MIN: usize = 16 * 1024;
+/// Bytes that one read of a WebSocket brings at the most: memory that all sockets of a thread share.
+pub const SCRATCH_BYTES: usize = 64 * 1024;
 /// How long the close of a WebSocket waits for its other side.
 pub const WS_CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -1,7 +1,6 @@
 //! The two encodings of a socket's frames, and how a client chooses one.
 
-use bytes::Bytes;
-use tokio_websockets::Message;
+use crate::websocket::Opcode;
 
 /// How the frames of one socket are encoded. Fixed by the handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +28,11 @@ impl Format {
         Self::ALL.into_iter().find(|format| format.subprotocol() == name)
     }
 
-    /// Encoded bytes as the WebSocket message of this format.
-    pub(crate) fn message(self, encoded: Bytes) -> Message {
+    /// The kind of WebSocket message that this format is sent as.
+    pub(crate) const fn opcode(self) -> Opcode {
         match self {
-            Self::Json => Message::text(encoded),
-            Self::MessagePack => Message::binary(encoded),
+            Self::Json => Opcode::Text,
+            Self::MessagePack => Opcode::Binary,
         }
     }
 }

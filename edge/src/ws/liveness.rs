@@ -8,19 +8,7 @@
 use std::time::Instant;
 
 use super::settings::Patience;
-
-/// What has moved so far, and what the socket is waiting for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Traffic {
-    /// Bytes read from the peer.
-    pub(crate) read_bytes: u64,
-    /// How often the peer made room after a write had been blocked.
-    pub(crate) writes_resumed: u64,
-    /// Whether something waits to be written.
-    pub(crate) unsent: bool,
-    /// Whether the socket is being read.
-    pub(crate) reading: bool,
-}
+use crate::websocket::Traffic;
 
 /// What to do about the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! WebSocket: `/v1/ws`. The frames are documented in `docs/websocket.md`.
 //!
-//! * [`handshake`]: from the headers of a request to what the answer must say.
+//! * [`handshake`]: from the headers of a request to what is agreed.
 //! * [`fields`], [`request`]: frames from the client; [`reply`], [`page`]: frames to the client; [`format`]: their
 //!   two encodings; [`close`]: the close codes.
 //! * [`session`]: the protocol, without I/O. It decides.
-//! * [`connection`]: the one task of a socket. It moves messages between [`socket`] (over [`wire`]), session and log;
+//! * [`connection`]: the one task of a socket. It moves messages between [`socket`], session and log;
 //!   [`reader`] and [`appends`] are what it has under way there, [`liveness`] tells when its peer is gone.
 //!
 //! It keeps no state beyond a connection: what a client needs after a reconnect is in the cursors it holds.
@@ -24,11 +24,10 @@ mod request;
 mod session;
 mod settings;
 mod socket;
-mod wire;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use hyper::upgrade::OnUpgrade;
@@ -40,6 +39,7 @@ use crate::metrics;
 use crate::rate::Client;
 use crate::server::{self, Peer};
 use crate::trace::RequestTrace;
+use crate::websocket;
 
 use close::CloseCode;
 use connection::Connection;
@@ -64,7 +64,7 @@ async fn open(State(state): State<AppState>, mut request: Request) -> Response {
             drop(request);
             let socket = serve(upgrade, agreement.format, (peer, client), trace, state.clone());
             state.tasks.spawn(socket);
-            switching_protocols(&agreement)
+            switching_protocols(agreement)
         }
         Err(error) => refused(error),
     }
@@ -79,18 +79,13 @@ fn agree(state: &AppState, request: &Request) -> Result<Agreement, ApiError> {
     Ok(agreement)
 }
 
-fn switching_protocols(agreement: &Agreement) -> Response {
-    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    // Base64 is always a valid header value.
-    if let Ok(accept) = HeaderValue::from_str(&agreement.accept) {
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    }
+fn switching_protocols(agreement: Agreement) -> Response {
+    let mut response = websocket::handshake::switching_protocols(agreement.accept);
     if agreement.named {
         let name = HeaderValue::from_static(agreement.format.subprotocol());
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
+        response
+            .headers_mut()
+            .insert(header::SEC_WEBSOCKET_PROTOCOL, name);
     }
     response
 }
@@ -104,7 +99,10 @@ fn refused(error: ApiError) -> Response {
         Code::UpgradeRequired => {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            headers.insert(
+                header::SEC_WEBSOCKET_VERSION,
+                HeaderValue::from_static(websocket::handshake::VERSION),
+            );
         }
         Code::MethodNotAllowed => {
             headers.insert(header::ALLOW, HeaderValue::from_static("GET"));

@@ -1,35 +1,19 @@
-//! A WebSocket over TCP: messages out with back-pressure, messages in when they are wanted, and an orderly end. It
-//! does not know what the messages say.
+//! One WebSocket: what waits to be written, and what comes. It knows nothing of what the messages say.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{FutureExt as _, SinkExt as _, Stream as _, StreamExt as _};
-use socket2::SockRef;
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio_websockets::proto::ProtocolError;
-use tokio_websockets::{Config, Error, Limits, Message, ServerBuilder, WebSocketStream};
 
 use super::close::CloseCode;
-use super::liveness::Traffic;
-use super::wire::Wire;
-
-/// Bytes that one frame header may have; close enough for counting.
-const HEADER_BYTES: usize = 10;
-
-/// Messages that a queue keeps room for while it is empty.
-const IDLE_CAPACITY: usize = 8;
+use crate::websocket::{self, Breach, Incoming, Opcode, Outgoing, Piece, Received, Traffic};
 
 /// One WebSocket, server side.
 pub(crate) struct Socket {
-    stream: WebSocketStream<Wire<TcpStream>>,
-    /// Not handed to `stream` yet, because that writes whatever it has before each read.
-    outgoing: Vec<Message>,
-    delivery_bytes: usize,
+    socket: websocket::Socket,
+    outgoing: Outgoing,
     reply_bytes: usize,
 }
 
@@ -38,8 +22,8 @@ pub(crate) struct Socket {
 pub(crate) enum SocketEvent {
     /// Everything that was fed has been handed to the kernel.
     Flushed,
-    /// A message came. A ping among them has been answered already, a close too.
-    Message(Message),
+    /// Something came. A ping has been answered already.
+    Came(Incoming),
     /// The peer broke a rule of the protocol.
     Broken(CloseCode),
     /// The connection is gone.
@@ -49,41 +33,23 @@ pub(crate) enum SocketEvent {
 impl Socket {
     /// Takes over a connection on which the handshake is done and `read_ahead` was read already.
     pub(crate) fn new(stream: TcpStream, read_ahead: Bytes, message_bytes_max: usize) -> Self {
-        // Flushed when this task says so: what is due together goes out together.
-        let config = Config::default().flush_threshold(usize::MAX);
-        let limits = Limits::default().max_payload_len(Some(message_bytes_max));
-        let builder = ServerBuilder::new().config(config).limits(limits);
         Self {
-            stream: builder.serve(Wire::new(stream, read_ahead)),
-            outgoing: Vec::new(),
-            delivery_bytes: 0,
+            socket: websocket::Socket::new(stream, read_ahead, message_bytes_max),
+            outgoing: Outgoing::default(),
             reply_bytes: 0,
         }
     }
 
     /// Queues an answer, a ping or the like.
-    pub(crate) fn feed_reply(&mut self, message: Message) {
-        self.reply_bytes += self.feed(message);
+    pub(crate) fn feed_reply(&mut self, opcode: Opcode, payload: &Bytes) {
+        let before = self.outgoing.bytes();
+        self.outgoing.push(opcode, &[Piece::Shared(payload)]);
+        self.reply_bytes += self.outgoing.bytes() - before;
     }
 
     /// Queues something that was fetched because the socket could take it.
-    pub(crate) fn feed_delivery(&mut self, message: Message) {
-        self.delivery_bytes += self.feed(message);
-    }
-
-    fn feed(&mut self, message: Message) -> usize {
-        let bytes = message.as_payload().len() + HEADER_BYTES;
-        self.outgoing.push(message);
-        bytes
-    }
-
-    /// Hands everything to the stream.
-    fn gather(&mut self) {
-        for message in self.outgoing.drain(..) {
-            // Without a flush threshold there is nothing to wait for. On a socket that is closing it is dropped.
-            let _ = self.stream.feed(message).now_or_never();
-        }
-        self.outgoing.shrink_to(IDLE_CAPACITY);
+    pub(crate) fn feed_delivery(&mut self, opcode: Opcode, payload: &Bytes) {
+        self.outgoing.push(opcode, &[Piece::Shared(payload)]);
     }
 
     /// Bytes of answers that wait to be written.
@@ -93,18 +59,12 @@ impl Socket {
 
     /// Whether anything waits to be written.
     pub(crate) fn unsent(&self) -> bool {
-        self.delivery_bytes + self.reply_bytes > 0
+        !self.outgoing.is_empty()
     }
 
     /// What has moved so far. `reading`: whether the socket is being read.
     pub(crate) fn traffic(&self, reading: bool) -> Traffic {
-        let wire = self.stream.get_ref();
-        Traffic {
-            read_bytes: wire.read_bytes(),
-            writes_resumed: wire.writes_resumed(),
-            unsent: self.unsent(),
-            reading,
-        }
+        self.socket.traffic(&self.outgoing, reading)
     }
 
     /// If `read`, reads the next message; as long as none is there, writes what waits. So the answers to messages that
@@ -112,68 +72,46 @@ impl Socket {
     ///
     /// Whoever calls it stops reading while there are too many answers; then they are written.
     pub(crate) fn poll_io(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<SocketEvent> {
-        if read && let Poll::Ready(next) = Pin::new(&mut self.stream).poll_next(cx) {
-            return Poll::Ready(self.came(next));
+        if read && let Poll::Ready(received) = self.socket.poll_receive(cx) {
+            return Poll::Ready(self.came(received));
         }
         if !self.unsent() {
             return Poll::Pending;
         }
-        self.gather();
-        let flushed = ready!(self.stream.poll_flush_unpin(cx));
-        self.delivery_bytes = 0;
+        let sent = ready!(self.socket.poll_send(cx, &mut self.outgoing));
         self.reply_bytes = 0;
-        Poll::Ready(flushed.map_or_else(failed, |()| SocketEvent::Flushed))
+        Poll::Ready(match sent {
+            Ok(()) => SocketEvent::Flushed,
+            Err(error) => SocketEvent::Lost(Some(error)),
+        })
     }
 
-    fn came(&mut self, next: Option<Result<Message, Error>>) -> SocketEvent {
-        match next {
-            Some(Ok(message)) => {
-                if message.is_ping() {
-                    self.reply_bytes += message.as_payload().len() + HEADER_BYTES;
+    fn came(&mut self, received: Received) -> SocketEvent {
+        match received {
+            Received::Incoming(incoming) => {
+                if let Incoming::Ping(payload) = &incoming {
+                    self.feed_reply(Opcode::Pong, payload);
                 }
-                SocketEvent::Message(message)
+                SocketEvent::Came(incoming)
             }
-            Some(Err(error)) => failed(error),
-            None => SocketEvent::Lost(None),
+            Received::Broken(breach) => SocketEvent::Broken(match breach {
+                Breach::Protocol => CloseCode::ProtocolError,
+                Breach::InvalidUtf8 => CloseCode::InvalidData,
+                Breach::TooBig => CloseCode::TooBig,
+            }),
+            Received::Lost(error) => SocketEvent::Lost(error),
         }
     }
 
     /// Sends what waits and the close, waits for the peer's, and ends the connection; all that within `patience`.
-    pub(crate) async fn close(mut self, code: CloseCode, patience: Duration) {
-        // Whether the peer took part or not, the connection ends here.
-        let _ = tokio::time::timeout(patience, self.close_in_order(code)).await;
-    }
-
-    async fn close_in_order(&mut self, code: CloseCode) -> Result<(), Error> {
-        self.gather();
-        let number = tokio_websockets::CloseCode::try_from(code.code())?;
-        // Refused if a close was sent already, as it is after the peer's own and after a breach of the protocol.
-        let _ = self
-            .stream
-            .feed(Message::close(Some(number), code.reason()))
+    pub(crate) async fn close(self, code: CloseCode, patience: Duration) {
+        self.socket
+            .close(self.outgoing, code.code(), code.reason(), patience)
             .await;
-        self.stream.flush().await?;
-        while let Some(Ok(_)) = self.stream.next().await {}
-        // Bytes that nobody has read make the kernel reset the connection, and a reset overtakes the close frame.
-        let wire = self.stream.get_mut();
-        wire.shutdown().await?;
-        tokio::io::copy(wire, &mut tokio::io::sink()).await?;
-        Ok(())
     }
 
     /// Drops the connection and what waits in the kernel for a peer that takes nothing.
     pub(crate) fn abort(self) {
-        // Without the option the kernel would only go on trying for a while.
-        let _ = SockRef::from(self.stream.get_ref().get_ref()).set_linger(Some(Duration::ZERO));
-    }
-}
-
-fn failed(error: Error) -> SocketEvent {
-    match error {
-        Error::Protocol(ProtocolError::InvalidUtf8) => SocketEvent::Broken(CloseCode::InvalidData),
-        Error::Protocol(_) => SocketEvent::Broken(CloseCode::ProtocolError),
-        Error::PayloadTooLong { .. } => SocketEvent::Broken(CloseCode::TooBig),
-        Error::Io(error) => SocketEvent::Lost(Some(error)),
-        _ => SocketEvent::Lost(None),
+        self.socket.abort();
     }
 }

@@ -22,7 +22,6 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use shared::limits::{WS_CLOSE_TIMEOUT, WS_ENVELOPE_BYTES_MAX, WS_REPLY_BYTES_QUEUED_MAX};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
-use tokio_websockets::Message;
 use tracing::debug;
 
 use super::appends::{Ack, Submit};
@@ -37,6 +36,7 @@ use super::socket::{Socket, SocketEvent};
 use crate::app::AppState;
 use crate::rate::{Client, RateLimits};
 use crate::trace::RequestTrace;
+use crate::websocket::Opcode;
 
 /// One socket and everything it has under way.
 pub(crate) struct Connection {
@@ -128,7 +128,7 @@ impl Connection {
             let reading = self.reads(now);
             match self.liveness.check(now, self.socket.traffic(reading)) {
                 Check::Fine => {}
-                Check::Ping => self.socket.feed_reply(Message::ping(Bytes::new())),
+                Check::Ping => self.socket.feed_reply(Opcode::Ping, &Bytes::new()),
                 Check::Silent => {
                     self.session.close(CloseCode::Silent, &mut self.outputs);
                     continue;

@@ -7,12 +7,12 @@ use std::time::Instant;
 use broker::{AppendError, Appended, NewEvent, ReadRequest, Receipt};
 use futures_util::{FutureExt as _, StreamExt as _};
 use shared::time;
-use tokio_websockets::Message;
 use tracing::debug;
 
 use super::{Connection, Event};
 use crate::error::ApiError;
 use crate::metrics;
+use crate::websocket::Incoming;
 use crate::ws::appends::{self, Ack};
 use crate::ws::close::CloseCode;
 use crate::ws::format::Format;
@@ -25,7 +25,7 @@ impl Connection {
     pub(super) fn handle(&mut self, event: Event) {
         let now = Instant::now();
         match event {
-            Event::Socket(SocketEvent::Message(message)) => self.message(&message, now),
+            Event::Socket(SocketEvent::Came(incoming)) => self.came(incoming, now),
             Event::Socket(SocketEvent::Broken(code)) => self.session.close(code, &mut self.outputs),
             Event::Socket(SocketEvent::Flushed | SocketEvent::Lost(_)) => {}
             Event::Reader(ReaderEvent::Delivered) => self.deliver(),
@@ -50,26 +50,22 @@ impl Connection {
         }
     }
 
-    fn message(&mut self, message: &Message, now: Instant) {
+    fn came(&mut self, incoming: Incoming, now: Instant) {
         self.read_after = self.pause(now);
-        let format = if message.is_text() {
-            Format::Json
-        } else if message.is_binary() {
-            Format::MessagePack
-        } else if message.is_close() {
-            return self.session.close(CloseCode::Normal, &mut self.outputs);
-        } else {
-            return;
+        let (format, payload) = match incoming {
+            Incoming::Text(payload) => (Format::Json, payload),
+            Incoming::Binary(payload) => (Format::MessagePack, payload),
+            Incoming::Close(_) => return self.session.close(CloseCode::Normal, &mut self.outputs),
+            Incoming::Ping(_) | Incoming::Pong => return,
         };
-        let payload = message.as_payload();
         self.session
-            .frame(format, payload, time::now_ms(), &mut self.outputs);
+            .frame(format, &payload, time::now_ms(), &mut self.outputs);
     }
 
     fn deliver(&mut self) {
         let (format, socket) = (self.format, &mut self.socket);
         self.session.deliver(&self.deliveries, |frame| {
-            socket.feed_delivery(format.message(frame))
+            socket.feed_delivery(format.opcode(), &frame)
         });
         self.gauges.delivered(&self.deliveries);
         self.deliveries.clear();
@@ -98,7 +94,7 @@ impl Connection {
         while !self.outputs.is_empty() {
             for output in std::mem::take(&mut self.outputs) {
                 match output {
-                    Output::Send(frame) => self.socket.feed_reply(self.format.message(frame)),
+                    Output::Send(frame) => self.socket.feed_reply(self.format.opcode(), &frame),
                     Output::Submit(publishing, new) => self.submit(publishing, new),
                     Output::Read(reading, request) => self.read(reading, request),
                     Output::Join(joining) => self.reader.join(joining),

@@ -1,0 +1,248 @@
+//! From messages to the bytes that are written: a queue of whole frames, encoded as they come in. Pure.
+//!
+//! What is small is copied next to its neighbours, so that all of it leaves in one write. What is large and shared
+//! with others is kept as it is. An empty queue holds no memory.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf as _, Bytes};
+use shared::limits::WS_SHARED_PIECE_BYTES_MIN;
+
+use super::frame::{self, Opcode};
+
+/// Slices that are written together.
+const SLICES_MAX: usize = 16;
+
+/// A piece of a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Piece<'a> {
+    /// Copied.
+    Copied(&'a [u8]),
+    /// Shared with others where it is large, else copied.
+    Shared(&'a Bytes),
+}
+
+impl Piece<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Frames that wait to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    copied: Vec<u8>,
+    /// So much of `copied` is written.
+    written: usize,
+    /// What stands between the copied bytes: each with the place in `copied` that it stands before.
+    shared: VecDeque<(usize, Bytes)>,
+    bytes: usize,
+}
+
+impl Outgoing {
+    /// Adds a whole message.
+    pub(crate) fn push(&mut self, opcode: Opcode, pieces: &[Piece<'_>]) {
+        let length = pieces.iter().map(|piece| piece.bytes().len()).sum();
+        let before = self.copied.len();
+        frame::push_header(opcode, length, &mut self.copied);
+        for piece in pieces {
+            match piece {
+                Piece::Shared(bytes) if bytes.len() >= WS_SHARED_PIECE_BYTES_MIN => {
+                    self.bytes += bytes.len();
+                    self.shared.push_back((self.copied.len(), (*bytes).clone()));
+                }
+                piece => self.copied.extend_from_slice(piece.bytes()),
+            }
+        }
+        self.bytes += self.copied.len() - before;
+    }
+
+    /// Adds a close.
+    pub(crate) fn push_close(&mut self, code: u16, reason: &str) {
+        let code = code.to_be_bytes();
+        self.push(
+            Opcode::Close,
+            &[Piece::Copied(&code), Piece::Copied(reason.as_bytes())],
+        );
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// The beginning of what waits, for one write.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
+        let mut used = 0;
+        let mut from = self.written;
+        let mut push = |slice: &'a [u8]| {
+            if !slice.is_empty() && used < SLICES_MAX {
+                slices[used] = IoSlice::new(slice);
+                used += 1;
+            }
+        };
+        for (at, bytes) in self.shared.iter().take(SLICES_MAX) {
+            push(&self.copied[from..*at]);
+            push(bytes);
+            from = *at;
+        }
+        if self.shared.len() <= SLICES_MAX {
+            push(&self.copied[from..]);
+        }
+        used
+    }
+
+    /// So many bytes were written.
+    pub(crate) fn advance(&mut self, mut count: usize) {
+        self.bytes -= count;
+        while count > 0 {
+            let end = self.shared.front().map_or(self.copied.len(), |(at, _)| *at);
+            let step = count.min(end - self.written);
+            self.written += step;
+            count -= step;
+            if let Some((_, bytes)) = self.shared.front_mut()
+                && count > 0
+            {
+                let step = count.min(bytes.len());
+                bytes.advance(step);
+                count -= step;
+                if bytes.is_empty() {
+                    self.shared.pop_front();
+                }
+            }
+        }
+        self.forget_written();
+    }
+
+    fn forget_written(&mut self) {
+        if self.bytes == 0 {
+            *self = Self::default();
+        } else if self.written > self.copied.len() / 2 {
+            self.copied.drain(..self.written);
+            for (at, _) in &mut self.shared {
+                *at -= self.written;
+            }
+            self.written = 0;
+        }
+    }
+}
+
+/// Room for one write.
+pub(super) fn no_slices<'a>() -> [IoSlice<'a>; SLICES_MAX] {
+    [IoSlice::new(&[]); SLICES_MAX]
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone)]
+    struct Message {
+        binary: bool,
+        /// Whether a piece is shared, and its bytes.
+        pieces: Vec<(bool, Vec<u8>)>,
+    }
+
+    fn message() -> impl Strategy<Value = Message> {
+        let length =
+            prop_oneof![3 => 0usize..200, 1 => WS_SHARED_PIECE_BYTES_MIN - 1..WS_SHARED_PIECE_BYTES_MIN + 99];
+        let piece = (any::<bool>(), any::<u8>(), length)
+            .prop_map(|(shared, byte, length)| (shared, vec![byte; length]));
+        (any::<bool>(), prop::collection::vec(piece, 0..4))
+            .prop_map(|(binary, pieces)| Message { binary, pieces })
+    }
+
+    fn push(out: &mut Outgoing, message: &Message) -> Vec<u8> {
+        let opcode = if message.binary {
+            Opcode::Binary
+        } else {
+            Opcode::Text
+        };
+        let owned: Vec<(bool, Bytes)> = message
+            .pieces
+            .iter()
+            .map(|(shared, bytes)| (*shared, Bytes::from(bytes.clone())))
+            .collect();
+        let pieces: Vec<Piece<'_>> = owned
+            .iter()
+            .map(|(shared, bytes)| {
+                if *shared {
+                    Piece::Shared(bytes)
+                } else {
+                    Piece::Copied(bytes)
+                }
+            })
+            .collect();
+        out.push(opcode, &pieces);
+        let payload: Vec<u8> = message
+            .pieces
+            .iter()
+            .flat_map(|(_, bytes)| bytes.clone())
+            .collect();
+        let mut frame = Vec::new();
+        frame::push_header(opcode, payload.len(), &mut frame);
+        frame.extend(payload);
+        frame
+    }
+
+    fn written(out: &mut Outgoing, most: usize) -> Vec<u8> {
+        let mut slices = no_slices();
+        let used = out.slices(&mut slices);
+        let bytes: Vec<u8> = slices[..used]
+            .iter()
+            .flat_map(|slice| slice.iter().copied())
+            .take(most)
+            .collect();
+        out.advance(bytes.len());
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out_in_any_pieces_of_writing(
+            steps in prop::collection::vec((prop::collection::vec(message(), 0..4), 1usize..40_000), 1..12)
+        ) {
+            let mut out = Outgoing::default();
+            let (mut expected, mut seen) = (Vec::new(), Vec::new());
+            for (messages, most) in steps {
+                for message in &messages {
+                    expected.extend(push(&mut out, message));
+                }
+                prop_assert_eq!(out.bytes(), expected.len() - seen.len());
+                seen.extend(written(&mut out, most));
+            }
+            while !out.is_empty() {
+                let bytes = written(&mut out, usize::MAX);
+                prop_assert!(!bytes.is_empty());
+                seen.extend(bytes);
+            }
+            prop_assert!(seen == expected);
+            prop_assert_eq!(out.copied.capacity() + out.shared.capacity(), 0);
+        }
+    }
+
+    #[test]
+    fn large_pieces_are_shared_and_small_ones_copied() {
+        let mut out = Outgoing::default();
+        let large = Bytes::from(vec![b'x'; WS_SHARED_PIECE_BYTES_MIN]);
+        let small = Bytes::from_static(b"small");
+        out.push(
+            Opcode::Text,
+            &[Piece::Copied(b"4"), Piece::Shared(&large), Piece::Shared(&small)],
+        );
+        assert!(!large.is_unique());
+        assert!(out.copied.len() < 20);
+    }
+}
