@@ -71,6 +71,16 @@ impl Payload {
             Self::Json(raw) | Self::MessagePack(raw) | Self::Bytes(raw) => raw,
         }
     }
+
+    /// Whether the data is an array, by its first byte: valid data that begins as one is one.
+    pub fn is_array(&self) -> bool {
+        match self {
+            Self::Json(raw) => raw.trim_ascii_start().first() == Some(&b'['),
+            // MessagePack specification, "Array format family".
+            Self::MessagePack(raw) => matches!(raw.first(), Some(0x90..=0x9f | 0xdc | 0xdd)),
+            Self::Bytes(_) => false,
+        }
+    }
 }
 
 impl fmt::Debug for Payload {
@@ -91,6 +101,9 @@ pub struct Event {
     pub name: Option<Text>,
     /// The data.
     pub data: Payload,
+    /// Whether the data is the array of the arguments of a publish that had none or several of them, and not one
+    /// argument that happens to be an array. Without an array it says nothing and is not stored.
+    pub spread: bool,
     /// Who published it, as far as the edge knows.
     pub user: Option<Text>,
     /// The session it came from.
@@ -105,10 +118,16 @@ impl Event {
         Self {
             name: None,
             data,
+            spread: false,
             user: None,
             session: None,
             trace: None,
         }
+    }
+
+    /// Whether its arguments are the items of its data.
+    pub fn is_spread(&self) -> bool {
+        self.spread && self.data.is_array()
     }
 
     /// The name, with the default filled in.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `d` | the data |
 //! | `f` | its format: `j` JSON (the default), `m` MessagePack, `b` bytes |
+//! | `a` | `1` if the data is an array of several arguments ([`Event::spread`]), absent otherwise |
 //! | `e` | the event name, absent for [`crate::DEFAULT_EVENT`] |
 //! | `u`, `s`, `t` | user, origin session, `traceparent`; each optional |
 //!
@@ -27,6 +28,9 @@ pub fn encode(event: &Event, mut field: impl FnMut(&'static str, &Bytes)) {
         if let Some(value) = value {
             field(name, value.as_bytes());
         }
+    }
+    if event.is_spread() {
+        field("a", &Bytes::from_static(b"1"));
     }
     match &event.data {
         Payload::Json(raw) => field("d", raw),
@@ -65,6 +69,7 @@ pub fn decode(fields: &[(Bytes, Bytes)]) -> Event {
     };
     Event {
         name: text(b"e"),
+        spread: last(b"a").as_deref() == Some(b"1") && data.is_array(),
         data,
         user: text(b"u"),
         session: text(b"s"),

@@ -118,6 +118,7 @@ pub(crate) async fn every_part_of_an_event_comes_back<F: Fixture>() {
         data: Payload::Json(Bytes::from_static(
             r#"{"text":"grüße \u0000","n":[1,2.5,null]}"#.as_bytes(),
         )),
+        spread: false,
         user: Some("u-1".into()),
         session: Some("s 1".into()),
         trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
@@ -133,6 +134,20 @@ pub(crate) async fn every_part_of_an_event_comes_back<F: Fixture>() {
             name: Some("message".into()),
             ..full.clone()
         },
+        Event {
+            data: Payload::Json(Bytes::from_static(b" [1,[2]]")),
+            spread: true,
+            ..full.clone()
+        },
+        Event {
+            data: Payload::MessagePack(Bytes::from_static(b"\x92\x01\xc4\x01\xff")),
+            spread: true,
+            ..full.clone()
+        },
+        Event {
+            data: Payload::Json(Bytes::from_static(b"[1]")),
+            ..full.clone()
+        },
     ];
     for event in &events {
         log.append(&stream, NewEvent::new(event.clone())).await.unwrap();
@@ -142,6 +157,7 @@ pub(crate) async fn every_part_of_an_event_comes_back<F: Fixture>() {
         user: Some("".into()),
         session: Some("".into()),
         trace: Some("".into()),
+        spread: true,
         ..full.clone()
     };
     log.append(&stream, NewEvent::new(empty_texts)).await.unwrap();

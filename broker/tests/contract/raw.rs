@@ -65,13 +65,15 @@ pub(crate) async fn any_fields_are_an_event<F: Fixture>() {
         field(b"u", b"u1"),
         field(b"s", b"s1"),
         field(b"t", b"t1"),
-        field(b"d", b"1"),
+        field(b"a", b"1"),
+        field(b"d", b"[1,2]"),
     ];
     fixture.append_raw(&stream, None, &full).await;
     let last = page(&log, &stream, From::Last(1)).await;
     let expected = Event {
         name: Some("edit".into()),
-        data: json("1"),
+        data: json("[1,2]"),
+        spread: true,
         user: Some("u1".into()),
         session: Some("s1".into()),
         trace: Some("t1".into()),

@@ -105,6 +105,7 @@ pub(super) fn parse(text: &Bytes, trace: Option<&Text>) -> Result<NewEvent, ApiE
         event: Event {
             name: name.map(|name| shared_text(text, name)),
             data,
+            spread: false,
             user: None,
             session: None,
             trace: trace.cloned(),

@@ -132,6 +132,28 @@ fn of_a_field_given_twice_the_last_counts() {
 }
 
 #[test]
+fn only_an_array_is_spread() {
+    let spread = |pairs: &[(&'static [u8], &'static [u8])]| decoded(pairs).spread;
+    assert!(spread(&[(b"a", b"1"), (b"d", b" [1,2]")]));
+    assert!(spread(&[(b"d", b"[]"), (b"a", b"1")]));
+    assert!(spread(&[(b"a", b"1"), (b"f", b"m"), (b"d", b"\x92\x01\x02")]));
+    assert!(spread(&[(b"a", b"1"), (b"f", b"m"), (b"d", b"\xdc\x00\x01\xc0")]));
+    assert!(!spread(&[(b"d", b"[1,2]")]));
+    assert!(!spread(&[(b"a", b"0"), (b"d", b"[1,2]")]));
+    assert!(!spread(&[(b"a", b"1"), (b"d", b"{\"a\":[]}")]));
+    assert!(!spread(&[(b"a", b"1"), (b"d", b"[1,2")]), "a text");
+    assert!(!spread(&[(b"a", b"1"), (b"f", b"b"), (b"d", b"[1]")]));
+    assert!(!spread(&[(b"a", b"1"), (b"f", b"m"), (b"d", b"\x92\x01")]), "cut");
+    assert!(!spread(&[(b"a", b"1")]), "an entry of others");
+    // What says so without being one is stored without saying so.
+    let claimed = Event {
+        spread: true,
+        ..Event::new(Payload::Json(Bytes::from_static(b"1")))
+    };
+    assert!(stored(&claimed).iter().all(|(name, _)| name != "a"));
+}
+
+#[test]
 fn the_default_takes_no_field() {
     let event = Event::new(Payload::Json(Bytes::from_static(b"1")));
     assert_eq!(

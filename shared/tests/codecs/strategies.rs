@@ -108,8 +108,10 @@ pub(crate) fn payload() -> impl Strategy<Value = Payload> {
 
 pub(crate) fn event() -> impl Strategy<Value = Event> {
     let part = || option::of(text().prop_filter_map("an empty part is none", non_empty));
-    (part(), payload(), part(), part(), part()).prop_map(|(name, data, user, session, trace)| Event {
+    let parts = (part(), payload(), any::<bool>(), part(), part(), part());
+    parts.prop_map(|(name, data, spread, user, session, trace)| Event {
         name,
+        spread: spread && data.is_array(),
         data,
         user,
         session,
@@ -128,7 +130,7 @@ pub(crate) fn entry() -> impl Strategy<Value = Entry> {
 /// The fields of an entry that anybody wrote: ours, theirs, twice, not even text.
 pub(crate) fn any_fields() -> impl Strategy<Value = Vec<(Bytes, Bytes)>> {
     let ours =
-        select(vec!["d", "f", "e", "u", "s", "t"]).prop_map(|name| Bytes::from_static(name.as_bytes()));
+        select(vec!["d", "f", "e", "a", "u", "s", "t"]).prop_map(|name| Bytes::from_static(name.as_bytes()));
     let names = prop_oneof![ours, bytes(4), text().prop_map(Bytes::from)];
     vec((names, hostile()), 0..8)
 }
