@@ -256,7 +256,7 @@ pub const SIO_ATTACHMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// refused by whoever takes them, and do not cost the client its connection.
 pub const SIO_DEPTH_MAX: usize = 128;
 /// Bytes that one Socket.IO connection was told and has not taken before it is not read any more.
-pub const SIO_SAID_BYTES_MAX: usize = 64 * 1024;
+pub const SIO_UNSENT_BYTES_MAX: usize = 64 * 1024;
 
 /// How often the tail looks for streams whose ordinals are due to be checked.
 pub const TAIL_CHECK_INTERVAL: Duration = Duration::from_millis(250);

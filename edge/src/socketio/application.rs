@@ -7,6 +7,7 @@ use bytes::Bytes;
 use shared::limits::{SIO_CONNECT_TIMEOUT, SIO_EVENT_BYTES_MAX, SIO_NAMESPACES_MAX};
 
 use super::emitter::Emitter;
+use super::json::elements;
 use super::namespace::Namespace;
 use crate::engineio::Opened;
 
@@ -81,10 +82,17 @@ pub struct Incoming {
     pub ack: Option<AckId>,
 }
 
+impl Incoming {
+    /// The arguments behind the name, each as its JSON text.
+    pub fn arguments(&self) -> impl Iterator<Item = Bytes> {
+        elements(&self.array).skip(1)
+    }
+}
+
 /// The client's answer to an event that was emitted with [`Emitter::emit_with_ack`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Which event is answered. The client may answer again, or very late.
+    /// Which event is answered, as the client says: it may answer again, very late, or what was never asked.
     pub id: AckId,
     /// A JSON array of the arguments, checked as in [`Incoming`].
     pub array: Bytes,

@@ -16,7 +16,9 @@ pub(super) enum Standing {
     Connecting,
     /// The client is in the namespace.
     Connected,
-    /// The client was told that it may not come in, or that it has to leave.
+    /// The client was told that it may not come in.
+    Refused,
+    /// The client was told that it has to leave.
     Left,
 }
 
@@ -27,8 +29,26 @@ pub(super) struct Link {
     pub(super) standing: Standing,
     /// The socket is done: the connection may end.
     pub(super) closing: bool,
-    /// How many acknowledgements were asked for.
-    pub(super) acks: u32,
+}
+
+/// What a connection counts for the emitters of all its sockets.
+#[derive(Debug)]
+pub(super) struct Tally {
+    /// Bytes that were said since everything had been handed on.
+    pub(super) unsent: usize,
+    /// The number of the next acknowledgement that is asked for.
+    pub(super) next_ack: AckId,
+}
+
+impl Tally {
+    /// Nothing said. Acknowledgements are counted from a random number, so that a client that comes back and then
+    /// answers an event of its previous connection does not seem to answer another one.
+    pub(super) fn new() -> Self {
+        Self {
+            unsent: 0,
+            next_ack: AckId::from(fastrand::u32(..)),
+        }
+    }
 }
 
 /// Says things to one client in one namespace.
@@ -38,8 +58,7 @@ pub(super) struct Link {
 pub struct Emitter<'a> {
     pub(super) link: &'a mut Link,
     pub(super) out: &'a mut Outbox,
-    /// Grows by the bytes that are said.
-    pub(super) said: &'a mut usize,
+    pub(super) tally: &'a mut Tally,
 }
 
 impl Emitter<'_> {
@@ -75,7 +94,7 @@ impl Emitter<'_> {
             ),
             None => self.say(Kind::ConnectError, None, &[&error, b"}"], &[]),
         }
-        self.link.standing = Standing::Left;
+        self.link.standing = Standing::Refused;
     }
 
     /// Emits an event. `parts` together are the JSON array of its name and arguments, with placeholders
@@ -92,13 +111,13 @@ impl Emitter<'_> {
 
     /// Emits an event like [`Emitter::emit`] and asks for an acknowledgement, which comes to
     /// [`super::Socket::answer`] under the number that is returned, or never: it is for the socket to bound how many
-    /// it waits for, and how long.
+    /// it waits for, and how long. No number is given twice on a connection.
     pub fn emit_with_ack(&mut self, parts: &[&[u8]], attachments: &[Bytes]) -> Option<AckId> {
         if !self.speaks(attachments) {
             return None;
         }
-        let id = AckId::from(self.link.acks);
-        self.link.acks = self.link.acks.wrapping_add(1);
+        let id = self.tally.next_ack;
+        self.tally.next_ack += 1;
         self.say(Kind::Event, Some(id), parts, attachments);
         Some(id)
     }
@@ -139,6 +158,6 @@ impl Emitter<'_> {
             namespace: self.link.namespace.as_str(),
             ack,
         };
-        *self.said += head.write(payload, attachments, self.out);
+        self.tally.unsent += head.write(payload, attachments, self.out);
     }
 }

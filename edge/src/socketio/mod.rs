@@ -2,10 +2,16 @@
 //! whoever runs on top implements [`Application`].
 
 mod application;
+mod assembly;
+mod connection;
 mod emitter;
+mod json;
 mod namespace;
 mod packet;
+mod violation;
 
 pub use application::{AckId, Answer, Application, Connect, Gone, Incoming, Limits, Socket};
+pub use connection::{Connection, Server};
 pub use emitter::Emitter;
+pub use json::{Elements, elements};
 pub use namespace::Namespace;

@@ -1,8 +1,12 @@
 //! The packets of Socket.IO v5, without I/O: [`Head`] writes them, [`Packet::scan`] reads them.
 
 mod encode;
+mod scan;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use encode::Head;
+pub(crate) use scan::Packet;
 
 /// What a packet says. Events and acknowledgements with binary have a type of their own on the wire, and here a
 /// number of attachments.
