@@ -4,9 +4,12 @@
 //! * [`ingest`]: NDJSON over HTTP, against `redis-benchmark` with pipelined `XADD` of the same payload.
 //! * [`replay`]: a long stream over NDJSON, against a bare `XRANGE` loop.
 //!
-//! Every server is a process of its own ([`servers`]), so that its CPU time can be told apart.
+//! Every server is a process of its own ([`servers`], [`peers`]), so that its CPU time can be told apart. The [`client`]
+//! is the same for all of them; the tests of the edge use it too.
 
+pub mod client;
 pub mod ingest;
+pub mod peers;
 pub mod replay;
 pub mod report;
 pub mod servers;
