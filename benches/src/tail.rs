@@ -68,6 +68,7 @@ async fn follow(streams: usize, events: u64, speed: Speed) -> anyhow::Result<Row
         let config = SubscriberConfig {
             order: Order::PerStream,
             streams_max: STREAMS_PER_SUBSCRIBER,
+            ephemeral: false,
         };
         let mut subscriber = Subscriber::new(log.clone(), config);
         for name in names {

@@ -1,12 +1,12 @@
 //! Which events a subscriber wants: by event name and by a regular expression over the stored data.
 
 use regex::bytes::{Regex, RegexBuilder};
-use shared::Entry;
+use shared::Event;
 
 /// Bytes that one compiled expression may take.
 const REGEX_BYTES_MAX: usize = 1024 * 1024;
 
-/// Lets through the entries that satisfy both parts. The expression is matched in linear time.
+/// Lets through the events that satisfy both parts. The expression is matched in linear time.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     events: Vec<String>,
@@ -24,18 +24,18 @@ impl Filter {
         Ok(Self { events, pattern })
     }
 
-    /// Whether every entry passes.
+    /// Whether every event passes.
     pub fn passes_all(&self) -> bool {
         self.events.is_empty() && self.pattern.is_none()
     }
 
-    /// Whether this entry passes.
-    pub fn passes(&self, entry: &Entry) -> bool {
-        (self.events.is_empty() || self.events.iter().any(|name| name == entry.event.name()))
+    /// Whether this event passes.
+    pub fn passes(&self, event: &Event) -> bool {
+        (self.events.is_empty() || self.events.iter().any(|name| name == event.name()))
             && self
                 .pattern
                 .as_ref()
-                .is_none_or(|pattern| pattern.is_match(entry.event.data.raw()))
+                .is_none_or(|pattern| pattern.is_match(event.data.raw()))
     }
 }
 

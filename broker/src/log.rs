@@ -11,7 +11,7 @@ use shared::limits::{DATA_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
 use shared::{Cursor, Entry, EntryId, Event, StreamName, Text, Verdict};
 use tokio::sync::oneshot;
 
-use crate::{AppendError, Hub, ReadError, Unavailable};
+use crate::{AppendError, Edges, EphemeralError, Hub, ReadError, Sessions, Unavailable};
 
 /// Streams that are appended to, read and followed.
 #[async_trait]
@@ -24,6 +24,17 @@ pub trait Log: Send + Sync + 'static {
 
     /// Reads one page. The page, its head and its verdict are one consistent view.
     async fn read(&self, stream: &StreamName, request: &ReadRequest) -> Result<Page, ReadError>;
+
+    /// Sends an event to the subscribers of `stream` on all edges that ask for such events and are ready to take it now.
+    /// It is stored nowhere, and nobody is told whether or to whom it came. Returns at once, with the event on its way;
+    /// one that cannot be sent now is dropped, as its worth is in being new.
+    fn send_ephemeral(&self, stream: &StreamName, event: Event) -> Result<(), EphemeralError>;
+
+    /// The records of sessions.
+    fn sessions(&self) -> &Arc<dyn Sessions>;
+
+    /// The edges that share this log.
+    fn edges(&self) -> &Arc<dyn Edges>;
 
     /// Whether this process can append and tail right now.
     async fn check(&self) -> Result<(), Unavailable>;

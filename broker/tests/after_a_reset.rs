@@ -49,6 +49,7 @@ impl World {
         let config = SubscriberConfig {
             order: Order::ByTime,
             streams_max: 1,
+            ephemeral: false,
         };
         let mut subscriber = Subscriber::new(self.log.clone(), config);
         let stream: StreamName = "s".parse().unwrap();

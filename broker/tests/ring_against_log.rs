@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::{
-    AppendError, Channel, Delivery, Direction, Feed, Filter, From, Hub, HubConfig, Log, NewEvent, Order,
-    Page, ReadError, ReadRequest, Receipt, Subscriber, SubscriberConfig, Unavailable,
+    AppendError, Channel, Delivery, Direction, Edges, EphemeralError, Feed, Filter, From, Hub, HubConfig,
+    Log, MemoryEdges, MemorySessions, NewEvent, Order, Page, ReadError, ReadRequest, Receipt, Sessions,
+    Subscriber, SubscriberConfig, Unavailable,
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -37,6 +38,8 @@ fn stream() -> StreamName {
 /// A log of which the hub has found entries 1 to 6, and which answers as `read` says.
 struct Scripted {
     hub: Arc<Hub>,
+    sessions: Arc<dyn Sessions>,
+    edges: Arc<dyn Edges>,
     reads: AtomicUsize,
     read: fn(usize, Direction) -> Page,
 }
@@ -45,6 +48,8 @@ impl Scripted {
     fn new(read: fn(usize, Direction) -> Page) -> Arc<Self> {
         Arc::new_cyclic(|own: &Weak<Self>| Self {
             hub: Hub::new(HubConfig::default(), own.clone()),
+            sessions: Arc::new(MemorySessions::default()),
+            edges: Arc::new(MemoryEdges::default()),
             reads: AtomicUsize::new(0),
             read,
         })
@@ -54,6 +59,7 @@ impl Scripted {
         let config = SubscriberConfig {
             order: Order::ByTime,
             streams_max: 1,
+            ephemeral: false,
         };
         let mut subscriber = Subscriber::new(self.clone(), config);
         let from = From::Cursor(from);
@@ -87,6 +93,15 @@ impl Log for Scripted {
     }
     fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+    fn send_ephemeral(&self, _: &StreamName, _: Event) -> Result<(), EphemeralError> {
+        Err(Unavailable("not in this test".into()).into())
+    }
+    fn sessions(&self) -> &Arc<dyn Sessions> {
+        &self.sessions
+    }
+    fn edges(&self) -> &Arc<dyn Edges> {
+        &self.edges
     }
 }
 

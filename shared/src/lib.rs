@@ -2,6 +2,7 @@
 //!
 //! * [`StreamName`], [`StreamPattern`]: what a stream is called, and patterns over names.
 //! * [`EntryId`], [`Ordinal`], [`Cursor`], [`MultiCursor`]: where a reader stands.
+//! * [`EdgeId`], [`SessionId`]: names that are drawn at random.
 //! * [`Event`], [`Payload`], [`Entry`]: what is published and what is delivered.
 //! * [`fields`]: an event as the fields of a Redis stream entry, and back.
 //! * [`wire`]: an entry as JSON and as MessagePack.
@@ -13,6 +14,7 @@ mod cursor;
 mod entry;
 mod id;
 mod name;
+mod token;
 
 pub mod fields;
 pub mod limits;
@@ -26,4 +28,5 @@ pub use cursor::{Cursor, CursorError, MultiCursor};
 pub use entry::{DEFAULT_EVENT, Entry, Event, Payload, Text, WIRE_SLOTS};
 pub use id::{EntryId, EntryIdError, Ordinal};
 pub use name::{NameError, StreamName, StreamPattern};
+pub use token::{EdgeId, SessionId, TokenError};
 pub use verdict::{StreamView, Verdict};

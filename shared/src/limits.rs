@@ -70,6 +70,32 @@ pub const MEMORY_ENGINE_BYTES_MAX: usize = 512 * 1024 * 1024;
 pub const MEMORY_ENGINE_STREAMS_MAX: usize = 100_000;
 /// Pause between two sweeps of the in-memory engine, which free what has expired.
 pub const MEMORY_ENGINE_SWEEP_PAUSE: Duration = Duration::from_secs(5);
+/// Sessions that the in-memory engine holds.
+pub const MEMORY_ENGINE_SESSIONS_MAX: usize = 100_000;
+
+/// Characters of a session's secret name, at the least: fewer could be guessed.
+pub const SESSION_ID_BYTES_MIN: usize = 20;
+/// Characters of a session's secret name, at the most.
+pub const SESSION_ID_BYTES_MAX: usize = 64;
+/// Bytes of one session's record.
+pub const SESSION_RECORD_BYTES_MAX: usize = 64 * 1024;
+/// Calls about sessions and edges that are with Redis at the same time; further ones wait for their turn.
+pub const RECORD_CALLS_MAX: usize = 4_096;
+/// How long a call about a session or an edge may wait for its turn and its answer.
+pub const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of the address under which an edge is reached by the others.
+pub const EDGE_ADDRESS_BYTES_MAX: usize = 300;
+
+/// Bytes of one ephemeral event, all parts together.
+pub const EPHEMERAL_BYTES_MAX: usize = 64 * 1024;
+/// Ephemeral events of one stream that are kept for subscribers who are just being woken.
+pub const EPHEMERAL_RING_EVENTS_MAX: usize = 256;
+/// Bytes of one stream's ephemeral events that are kept so; one event may be above it.
+pub const EPHEMERAL_RING_BYTES_MAX: usize = 256 * 1024;
+/// Ephemeral events that wait for the connection to Redis; further ones are dropped.
+pub const EPHEMERALS_QUEUED_MAX: usize = 4_096;
+/// How long a new subscriber waits for its stream's ephemeral events to be arranged for, before it begins without.
+pub const EPHEMERAL_LISTEN_WAIT: Duration = Duration::from_secs(1);
 
 /// Appends that one connection to Redis has queued or in flight before callers wait.
 pub const APPENDS_QUEUED_MAX: usize = 10_000;

@@ -2,7 +2,7 @@
 //!
 //! A bell holds slot numbers, not events: it says where to look, never what is there.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -10,39 +10,39 @@ use super::lock;
 
 /// Wakes one subscriber and remembers which of its slots have news. Bounded by the number of slots.
 #[derive(Default)]
-pub(crate) struct Bell(Mutex<Rung>);
+pub(crate) struct Bell(Mutex<State>);
 
 #[derive(Default)]
-struct Rung {
-    slots: Vec<usize>,
-    /// The task that waits, since it last looked.
+struct State {
+    rung: Vec<u32>,
     waker: Option<Waker>,
 }
 
 impl Bell {
-    /// Moves the slots that have news into `slots`.
-    pub(crate) fn take(&self, slots: &mut Vec<usize>) {
-        slots.append(&mut lock(&self.0).slots);
+    /// Takes the slots that have news.
+    pub(crate) fn take(&self) -> Vec<u32> {
+        std::mem::take(&mut lock(&self.0).rung)
     }
 
-    /// `Ready` if a slot has news; otherwise the task is woken when one has.
+    /// Ready as soon as a slot has news. Whoever polled last is woken.
     pub(crate) fn poll_rung(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut rung = lock(&self.0);
-        if !rung.slots.is_empty() {
+        let mut state = lock(&self.0);
+        if !state.rung.is_empty() {
             return Poll::Ready(());
         }
-        match &mut rung.waker {
+        match &mut state.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
         Poll::Pending
     }
 
-    fn ring(&self, slot: usize) {
-        let mut rung = lock(&self.0);
-        rung.slots.push(slot);
-        let waker = rung.waker.take();
-        drop(rung);
+    fn ring(&self, slot: u32) {
+        let waker = {
+            let mut state = lock(&self.0);
+            state.rung.push(slot);
+            state.waker.take()
+        };
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -52,28 +52,30 @@ impl Bell {
 /// One stream of one subscriber, as its channel knows it.
 pub(crate) struct Registration {
     bell: Arc<Bell>,
-    slot: usize,
-    pending: AtomicBool,
+    slot: u32,
     /// Where the channel keeps it, so that leaving needs no search.
-    pub(super) place: AtomicUsize,
+    pub(super) place: AtomicU32,
+    pending: AtomicBool,
+    /// Whether it is to hear of ephemeral events too.
+    pub(super) listens: bool,
 }
 
 impl Registration {
-    pub(super) fn new(bell: Arc<Bell>, slot: usize) -> Self {
+    pub(super) fn new(bell: Arc<Bell>, slot: u32, listens: bool) -> Self {
         Self {
             bell,
             slot,
+            place: AtomicU32::new(u32::MAX),
             pending: AtomicBool::new(false),
-            place: AtomicUsize::new(usize::MAX),
+            listens,
         }
     }
 
     /// Tells the subscriber to look at this stream. Many rings before it looks are one.
     pub(crate) fn ring(&self) {
-        if self.pending.swap(true, Ordering::AcqRel) {
-            return;
+        if !self.pending.swap(true, Ordering::AcqRel) {
+            self.bell.ring(self.slot);
         }
-        self.bell.ring(self.slot);
     }
 
     /// The subscriber is about to look: rings from now on count anew. Call it before looking.

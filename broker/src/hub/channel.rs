@@ -1,4 +1,4 @@
-//! One followed stream: its head, the ring of its most recent entries, and who waits for more.
+//! One followed stream: its head, the ring of its most recent entries, its ephemeral events, and who waits for more.
 //!
 //! The ring holds consecutive entries with ordinals, from just after `floor` up to `head`. An entry's place in it is
 //! a running number, so a live subscriber is nothing but the number of the entry it wants next. Whenever what was
@@ -10,10 +10,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use shared::{Cursor, Entry, Ordinal, StreamName};
+use shared::{Cursor, Entry, Event, Ordinal, StreamName};
 use tokio::sync::Notify;
 
+use super::ephemerals::Ephemerals;
 use super::{HubConfig, Registration, RingBudget, lock};
+use crate::EphemeralEvent;
 
 /// A ring that was idle this long is given up when memory gets tight.
 const RING_IDLE: Duration = Duration::from_secs(10);
@@ -41,7 +43,12 @@ struct State {
     base: u64,
     /// How often what was published turned out not to join the log.
     epoch: Epoch,
+    /// Everybody who is subscribed, those that ask for ephemeral events first.
     waiting: Vec<Arc<Registration>>,
+    /// How many of them ask for ephemeral events.
+    listeners: usize,
+    /// Set while the engine listens for ephemeral events.
+    ephemerals: Option<Box<Ephemerals>>,
     unattended_since: Instant,
     published_at: Instant,
     closed: bool,
@@ -86,6 +93,8 @@ impl Channel {
             base: FIRST_NUMBER,
             epoch: Epoch(0),
             waiting: Vec::new(),
+            listeners: 0,
+            ephemerals: None,
             unattended_since: now,
             published_at: now,
             closed: false,
@@ -157,6 +166,61 @@ impl Channel {
         state.head = Some(last.cursor);
         state.published_at = Instant::now();
         ring_all(&state);
+    }
+
+    /// Engine: an ephemeral event of this stream has come. Subscribers that ask for such events are woken.
+    pub fn publish_ephemeral(&self, event: Event) {
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        if let (Some(ephemerals), 1..) = (&mut state.ephemerals, state.listeners) {
+            ephemerals.push(Arc::new(EphemeralEvent::new(self.stream.clone(), event)));
+            for registration in &state.waiting[..state.listeners] {
+                registration.ring();
+            }
+        }
+    }
+
+    /// Engine: ephemeral events come from now on, or it has turned out that they cannot for the moment. Wakes whoever
+    /// waits for that.
+    pub fn listening(&self) {
+        if let Some(ephemerals) = &mut lock(&self.state).ephemerals {
+            ephemerals.arranged = true;
+        }
+        self.opened.notify_waiters();
+    }
+
+    /// Waits for that. Cancel-safe.
+    pub(crate) async fn arranged(&self) {
+        loop {
+            let told = self.opened.notified();
+            let arranged = |ephemerals: &Ephemerals| ephemerals.arranged;
+            if lock(&self.state).ephemerals.as_deref().is_none_or(arranged) {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    /// The number of the ephemeral event that comes next.
+    pub(crate) fn ephemeral_end(&self) -> u64 {
+        let end = |ephemerals: &Ephemerals| ephemerals.end();
+        lock(&self.state).ephemerals.as_deref().map_or(0, end)
+    }
+
+    /// Takes the ephemeral events from `number` on that fit into `bytes_max`, the newest if there are more. Returns the
+    /// number to go on at.
+    pub(crate) fn pull_ephemeral(
+        &self,
+        number: u64,
+        bytes_max: usize,
+        take: impl FnMut(&Arc<EphemeralEvent>),
+    ) -> u64 {
+        let state = lock(&self.state);
+        let Some(ephemerals) = &state.ephemerals else {
+            return number;
+        };
+        ephemerals.since(number, bytes_max).for_each(take);
+        ephemerals.end()
     }
 
     /// Waits until the channel is open. Cancel-safe.
@@ -289,6 +353,19 @@ impl Channel {
         state.waiting.is_empty() && state.unattended_since.elapsed() >= linger
     }
 
+    /// Lets go ephemeral events that nobody has taken in time. Returns whether the engine has to stop listening, because
+    /// nobody asks for such events any more.
+    pub(super) fn sweep_ephemerals(&self) -> bool {
+        let mut state = lock(&self.state);
+        if state.listeners == 0 {
+            return state.ephemerals.take().is_some();
+        }
+        if let Some(ephemerals) = &mut state.ephemerals {
+            ephemerals.sweep();
+        }
+        false
+    }
+
     pub(super) fn close(&self) {
         lock(&self.state).closed = true;
     }
@@ -303,19 +380,35 @@ impl Channel {
         state.floor = head;
     }
 
-    pub(super) fn register(&self, registration: Arc<Registration>) {
+    /// Adds a subscriber. Returns whether the engine has to begin to listen for ephemeral events.
+    pub(super) fn register(&self, registration: Arc<Registration>) -> bool {
         let mut state = lock(&self.state);
-        registration.place.store(state.waiting.len(), Ordering::Relaxed);
+        let listens = registration.listens;
+        let last = state.waiting.len();
         state.waiting.push(registration);
+        state.place(last);
+        if !listens {
+            return false;
+        }
+        let listeners = state.listeners;
+        state.swap(last, listeners);
+        state.listeners += 1;
+        let begin = state.ephemerals.is_none();
+        state.ephemerals.get_or_insert_default();
+        begin
     }
 
     pub(super) fn deregister(&self, registration: &Arc<Registration>) {
         let mut state = lock(&self.state);
-        let place = registration.place.load(Ordering::Relaxed);
-        state.waiting.swap_remove(place);
-        if let Some(moved) = state.waiting.get(place) {
-            moved.place.store(place, Ordering::Relaxed);
+        let mut place = registration.place.load(Ordering::Relaxed) as usize;
+        if registration.listens {
+            state.listeners -= 1;
+            let last_listener = state.listeners;
+            state.swap(place, last_listener);
+            place = last_listener;
         }
+        state.waiting.swap_remove(place);
+        state.place(place);
         if state.waiting.is_empty() {
             state.unattended_since = Instant::now();
             state.waiting = Vec::new();
@@ -359,6 +452,24 @@ impl std::fmt::Debug for Channel {
             .field("stream", &self.stream)
             .field("head", &self.head())
             .finish()
+    }
+}
+
+impl State {
+    /// Exchanges two subscribers.
+    fn swap(&mut self, a: usize, b: usize) {
+        if a != b {
+            self.waiting.swap(a, b);
+            self.place(a);
+            self.place(b);
+        }
+    }
+
+    /// Tells the subscriber at `index`, if there is one, where it is.
+    fn place(&self, index: usize) {
+        if let (Some(registration), Ok(place)) = (self.waiting.get(index), u32::try_from(index)) {
+            registration.place.store(place, Ordering::Relaxed);
+        }
     }
 }
 

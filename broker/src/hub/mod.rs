@@ -6,6 +6,7 @@
 
 mod bell;
 mod channel;
+mod ephemerals;
 mod pages;
 
 use std::collections::HashMap;
@@ -52,7 +53,7 @@ impl Default for HubConfig {
 
 /// The side of an engine that the hub calls.
 ///
-/// Both calls are made under the hub's lock, so that they come in order: they must not block and must not call the
+/// All calls are made under the hub's lock, so that they come in order: they must not block and must not call the
 /// hub. They may call the channel.
 pub trait Feed: Send + Sync + 'static {
     /// A stream has its first subscriber: find its head, [`Channel::open`] it, and [`Channel::publish`] what
@@ -61,6 +62,16 @@ pub trait Feed: Send + Sync + 'static {
     /// A stream has had no subscribers for a while: stop following it. A later `watch` of the same stream brings
     /// another channel.
     fn unwatch(&self, channel: &Arc<Channel>);
+    /// A subscriber of a watched stream is the first to ask for ephemeral events:
+    /// [`Channel::publish_ephemeral`] those that come, and say by [`Channel::listening`] as soon as they do, or as soon
+    /// as it is clear that they cannot for the moment. Without an implementation none ever come.
+    fn listen(&self, channel: &Arc<Channel>) {
+        channel.listening();
+    }
+    /// Nobody asks for them any more.
+    fn unlisten(&self, channel: &Arc<Channel>) {
+        let _ = channel;
+    }
 }
 
 /// Locks; a panic elsewhere while the lock was held leaves data that is still sound here.
@@ -148,9 +159,15 @@ impl Hub {
                 channel.drop_idle_ring();
             }
             let keep = !channel.unattended_for(self.config.linger);
+            let feed = || self.feed.upgrade();
+            if channel.sweep_ephemerals()
+                && let Some(feed) = feed()
+            {
+                feed.unlisten(channel);
+            }
             if !keep {
                 channel.close();
-                if let Some(feed) = self.feed.upgrade() {
+                if let Some(feed) = feed() {
                     feed.unwatch(channel);
                 }
             }
@@ -163,27 +180,41 @@ impl Hub {
         metrics::gauge!("weir_ring_bytes").set(self.budget.used_bytes.load(Ordering::Relaxed) as f64);
     }
 
-    /// Adds a subscriber to the channel of `stream`; the stream is followed from now on if it was not.
+    /// Adds a subscriber to the channel of `stream`; the stream is followed from now on if it was not. If the subscriber
+    /// `listens`, so are its ephemeral events.
     pub(crate) fn attach(
         &self,
         stream: &StreamName,
         bell: &Arc<Bell>,
-        slot: usize,
+        slot: u32,
+        listens: bool,
     ) -> Result<Attachment, ReadError> {
+        let registration = Arc::new(Registration::new(bell.clone(), slot, listens));
         let mut channels = lock(&self.channels);
         if let Some(channel) = channels.get(stream) {
-            return Ok(Attachment::new(channel.clone(), bell, slot));
+            return Ok(self.enter(channel.clone(), registration));
         }
         if channels.len() >= self.config.streams_max {
             return Err(ReadError::TooManyStreams(self.config.streams_max));
         }
         let channel = Arc::new(Channel::new(stream.clone(), &self.config, self.budget.clone()));
         channels.insert(stream.clone(), channel.clone());
-        let attachment = Attachment::new(channel.clone(), bell, slot);
         if let Some(feed) = self.feed.upgrade() {
             feed.watch(&channel);
         }
-        Ok(attachment)
+        Ok(self.enter(channel, registration))
+    }
+
+    /// Call it under the lock, so that what the engine is told comes in order.
+    fn enter(&self, channel: Arc<Channel>, registration: Arc<Registration>) -> Attachment {
+        let listen = channel.register(registration.clone());
+        if let (true, Some(feed)) = (listen, self.feed.upgrade()) {
+            feed.listen(&channel);
+        }
+        Attachment {
+            channel,
+            registration,
+        }
     }
 
     pub(crate) fn pages(&self) -> &Pages {
@@ -195,17 +226,6 @@ impl Hub {
 pub(crate) struct Attachment {
     pub(crate) channel: Arc<Channel>,
     pub(crate) registration: Arc<Registration>,
-}
-
-impl Attachment {
-    fn new(channel: Arc<Channel>, bell: &Arc<Bell>, slot: usize) -> Self {
-        let registration = Arc::new(Registration::new(bell.clone(), slot));
-        channel.register(registration.clone());
-        Self {
-            channel,
-            registration,
-        }
-    }
 }
 
 impl Drop for Attachment {

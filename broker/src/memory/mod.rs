@@ -10,11 +10,13 @@
 //! another.
 
 mod clock;
+mod edges;
 mod history;
 mod keys;
 mod maintenance;
 mod page;
 mod room;
+mod sessions;
 mod slot;
 
 use std::collections::HashMap;
@@ -24,20 +26,22 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use shared::limits::{
-    APPEND_BATCH_ENTRIES_MAX, HUB_SWEEP_INTERVAL, MEMORY_ENGINE_BYTES_MAX, MEMORY_ENGINE_STREAMS_MAX,
-    MEMORY_ENGINE_SWEEP_PAUSE,
+    APPEND_BATCH_ENTRIES_MAX, HUB_SWEEP_INTERVAL, MEMORY_ENGINE_BYTES_MAX, MEMORY_ENGINE_SESSIONS_MAX,
+    MEMORY_ENGINE_STREAMS_MAX, MEMORY_ENGINE_SWEEP_PAUSE,
 };
 use shared::{Event, StreamName};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::hub::lock;
 use crate::{
-    AppendError, Channel, Feed, Hub, HubConfig, Limits, Log, NewEvent, Page, ReadError, ReadRequest, Receipt,
-    RetentionRules, Unavailable,
+    AppendError, Channel, Edges, EphemeralError, Feed, Hub, HubConfig, Limits, Log, NewEvent, Page,
+    ReadError, ReadRequest, Receipt, RetentionRules, Sessions, Unavailable, ephemeral,
 };
 pub use clock::MemoryClock;
 use clock::Now;
+pub use edges::MemoryEdges;
 pub use maintenance::MemorySnapshot;
+pub use sessions::MemorySessions;
 use slot::Slot;
 
 /// One event may be this part of the log's bytes at the most.
@@ -56,6 +60,8 @@ pub struct MemoryConfig {
     pub bytes_max: usize,
     /// Streams; the default is [`shared::limits::MEMORY_ENGINE_STREAMS_MAX`].
     pub streams_max: usize,
+    /// Session records; the default is [`shared::limits::MEMORY_ENGINE_SESSIONS_MAX`].
+    pub sessions_max: usize,
     /// What tells the time.
     pub clock: MemoryClock,
 }
@@ -68,6 +74,7 @@ impl Default for MemoryConfig {
             hub: HubConfig::default(),
             bytes_max: MEMORY_ENGINE_BYTES_MAX,
             streams_max: MEMORY_ENGINE_STREAMS_MAX,
+            sessions_max: MEMORY_ENGINE_SESSIONS_MAX,
             clock: MemoryClock::SYSTEM,
         }
     }
@@ -81,6 +88,9 @@ pub struct MemoryLog {
     streams_max: usize,
     clock: MemoryClock,
     hub: Arc<Hub>,
+    records: MemorySessions,
+    sessions: Arc<dyn Sessions>,
+    edges: Arc<dyn Edges>,
     slots: RwLock<HashMap<StreamName, Arc<Mutex<Slot>>>>,
     /// What all slots cost together.
     bytes: AtomicUsize,
@@ -98,7 +108,11 @@ impl MemoryLog {
     /// An empty log. Within a Tokio runtime it sweeps out what has expired by itself; elsewhere, or at a time of the
     /// caller's choice, [`MemoryLog::sweep`] does.
     pub fn new(config: MemoryConfig) -> Arc<Self> {
+        let records = MemorySessions::new(config.clock.clone(), config.sessions_max);
         Arc::new_cyclic(|log: &Weak<Self>| Self {
+            sessions: Arc::new(records.clone()),
+            records,
+            edges: Arc::new(MemoryEdges::new(config.clock.clone())),
             limits: config.limits,
             retention: config.retention,
             bytes_max: config.bytes_max,
@@ -124,6 +138,7 @@ impl MemoryLog {
 
     /// Lets go everything that has expired. Nothing expired is ever read or counted; this frees its memory.
     pub fn sweep(&self) {
+        self.records.sweep();
         for slot in self.all_slots() {
             self.access(&slot, |_| ());
         }
@@ -267,6 +282,22 @@ impl Log for MemoryLog {
         tokio::task::consume_budget().await;
         let page = self.with_existing(stream, |slot| page::read(slot.history.as_mut(), request));
         Ok(page.unwrap_or_else(|| page::read(None, request)))
+    }
+
+    fn send_ephemeral(&self, stream: &StreamName, event: Event) -> Result<(), EphemeralError> {
+        ephemeral::admit(&event)?;
+        if let Some(channel) = self.hub.channel(stream) {
+            channel.publish_ephemeral(slot::as_stored(event));
+        }
+        Ok(())
+    }
+
+    fn sessions(&self) -> &Arc<dyn Sessions> {
+        &self.sessions
+    }
+
+    fn edges(&self) -> &Arc<dyn Edges> {
+        &self.edges
     }
 
     async fn check(&self) -> Result<(), Unavailable> {

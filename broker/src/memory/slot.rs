@@ -208,7 +208,7 @@ impl Slot {
 }
 
 /// What a reader gets back of an event: an empty text is stored as none, and only an array can be spread.
-fn as_stored(mut event: Event) -> Event {
+pub(super) fn as_stored(mut event: Event) -> Event {
     event.spread = event.is_spread();
     for text in [
         &mut event.name,

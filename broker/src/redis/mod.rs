@@ -23,8 +23,8 @@ mod tail;
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use shared::StreamName;
 use shared::limits::{CONNECT_TIMEOUT, HUB_SWEEP_INTERVAL, LIVE_POLL};
+use shared::{Event, StreamName};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,7 +33,8 @@ use tracing::debug;
 pub use config::{ConnectError, RedisConfig, TailMode};
 
 use crate::{
-    AppendError, Channel, Feed, Hub, Log, NewEvent, Page, ReadError, ReadRequest, Receipt, Unavailable,
+    AppendError, Channel, Edges, EphemeralError, Feed, Hub, Log, MemoryEdges, MemorySessions, NewEvent, Page,
+    ReadError, ReadRequest, Receipt, Sessions, Unavailable, ephemeral,
 };
 use append::Lanes;
 use connect::Connector;
@@ -48,6 +49,8 @@ pub struct RedisLog {
     reader: Arc<Reader>,
     tail: Arc<Tail>,
     hub: Arc<Hub>,
+    sessions: Arc<dyn Sessions>,
+    edges: Arc<dyn Edges>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -81,6 +84,8 @@ impl RedisLog {
             reader,
             hub,
             tail,
+            sessions: Arc::new(MemorySessions::default()),
+            edges: Arc::new(MemoryEdges::default()),
             tasks,
             stop,
         });
@@ -133,6 +138,22 @@ impl Log for RedisLog {
 
     async fn read(&self, stream: &StreamName, request: &ReadRequest) -> Result<Page, ReadError> {
         self.reader.read(stream, request).await
+    }
+
+    fn send_ephemeral(&self, stream: &StreamName, event: Event) -> Result<(), EphemeralError> {
+        ephemeral::admit(&event)?;
+        if let Some(channel) = self.hub.channel(stream) {
+            channel.publish_ephemeral(event);
+        }
+        Ok(())
+    }
+
+    fn sessions(&self) -> &Arc<dyn Sessions> {
+        &self.sessions
+    }
+
+    fn edges(&self) -> &Arc<dyn Edges> {
+        &self.edges
     }
 
     async fn check(&self) -> Result<(), Unavailable> {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use shared::{Cursor, Entry, StreamName, Verdict};
 
+use crate::EphemeralEvent;
+
 /// How entries of several streams are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -20,6 +22,8 @@ pub struct SubscriberConfig {
     pub order: Order,
     /// Streams at the most.
     pub streams_max: usize,
+    /// Whether it gets the ephemeral events of its streams too.
+    pub ephemeral: bool,
 }
 
 /// What a subscription begins with.
@@ -38,6 +42,8 @@ pub struct Joined {
 pub enum Delivery {
     /// The next event.
     Event(Arc<Entry>),
+    /// An event that is not of the log, for whoever is there now; see [`crate::Log::send_ephemeral`].
+    Ephemeral(Arc<EphemeralEvent>),
     /// So many events are gone; delivery goes on after `cursor`.
     Gap {
         /// In which stream.

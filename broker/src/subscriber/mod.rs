@@ -9,18 +9,17 @@ mod fetch;
 mod slot;
 
 use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use shared::limits::READ_TIMEOUT;
+use shared::limits::{EPHEMERAL_LISTEN_WAIT, READ_TIMEOUT};
 use shared::{Cursor, EntryId, StreamName, time};
-use tokio::time::{Instant, Sleep};
 
 pub use delivery::{Delivery, Joined, Order, SubscriberConfig};
 use slot::{Slot, Step};
+use tokio::time::{Instant, Sleep};
 
 use crate::hub::Bell;
 use crate::{Filter, From, Log, ReadError, Unavailable};
@@ -37,8 +36,7 @@ pub struct Subscriber {
     by_name: HashMap<StreamName, usize>,
     /// Slots that may have something to deliver, each at most once.
     ready: VecDeque<usize>,
-    rung: Vec<usize>,
-    /// Set while a live stream has an `until`.
+    /// Goes off when the first `until` is reached; there while some stream has one.
     until_timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -52,7 +50,6 @@ impl Subscriber {
             slots: Vec::new(),
             by_name: HashMap::new(),
             ready: VecDeque::new(),
-            rung: Vec::new(),
             until_timer: None,
         }
     }
@@ -77,10 +74,17 @@ impl Subscriber {
             .iter()
             .position(Option::is_none)
             .unwrap_or(self.slots.len());
-        let attachment = self.log.hub().attach(&stream, &self.bell, index)?;
-        let opened = tokio::time::timeout(READ_TIMEOUT, attachment.channel.opened()).await;
+        let (number, listens) = (u32::try_from(index).unwrap_or(u32::MAX), self.config.ephemeral);
+        let attachment = self.log.hub().attach(&stream, &self.bell, number, listens)?;
+        let channel = attachment.channel.clone();
+        let opened = tokio::time::timeout(READ_TIMEOUT, channel.opened()).await;
         let head = opened.map_err(|_| Unavailable("the stream could not be opened in time".into()))?;
-        let (slot, joined) = Slot::begin(&self.log, attachment, head, from, until, filter).await?;
+        let (mut slot, joined) = Slot::begin(&self.log, attachment, head, from, until, filter).await?;
+        if listens {
+            // Who cannot hear yet begins all the same.
+            let _ = tokio::time::timeout(EPHEMERAL_LISTEN_WAIT, channel.arranged()).await;
+            slot.listen();
+        }
         self.unsubscribe(&stream);
         if index == self.slots.len() {
             self.slots.push(None);
@@ -114,59 +118,66 @@ impl Subscriber {
     /// Cancel-safe: dropping the future loses nothing. While the log is away it waits, and goes on when the log is
     /// back. With no stream to follow it waits for ever.
     pub async fn next(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) {
-        poll_fn(|cx| self.poll_next(cx, max_bytes, out)).await;
+        std::future::poll_fn(|cx| self.poll_next(cx, max_bytes, out)).await;
     }
 
-    /// As [`Subscriber::next`], for who polls: `Pending` with nothing appended, and the task is woken when there is
-    /// something. Of several tasks that polled, the last one is woken.
+    /// [`Subscriber::next`] for a task that polls. `Pending`: nothing was appended, and the task is woken when it is to
+    /// poll again; whoever polled last is.
     pub fn poll_next(&mut self, cx: &mut Context<'_>, max_bytes: usize, out: &mut Vec<Delivery>) -> Poll<()> {
         let before = out.len();
         loop {
-            self.take_rung();
+            let left = self.take_rung(max_bytes, out);
             match self.config.order {
-                Order::ByTime if self.by_name.len() > 1 => self.merge(max_bytes, out),
-                Order::ByTime | Order::PerStream => self.take_turns(max_bytes, out),
+                Order::ByTime if self.by_name.len() > 1 => self.merge(left, out),
+                Order::ByTime | Order::PerStream => self.take_turns(left, out),
             }
             if out.len() > before {
                 return Poll::Ready(());
             }
-            let rung = self.bell.poll_rung(cx).is_ready();
-            if !rung && self.poll_until(cx).is_pending() {
-                return Poll::Pending;
-            }
+            ready!(self.poll_wake(cx));
         }
     }
 
-    /// `Ready` when the clock has come to the first `until`: then all streams are to be looked at.
-    fn poll_until(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Everything that is due now has been looked at, so this is in the future.
+    /// Passes over the ephemeral events that have come so far. For a reader that could take nothing for a while, at the
+    /// moment when it can again: what came meanwhile is not news any more.
+    pub fn skip_ephemeral(&mut self) {
+        self.slots.iter_mut().flatten().for_each(Slot::skip_ephemeral);
+    }
+
+    /// Waits for a stream to ring, or for the clock to reach the end of one.
+    fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.bell.poll_rung(cx).is_ready() {
+            return Poll::Ready(());
+        }
         let Some(pause) = self.next_until() else {
             self.until_timer = None;
             return Poll::Pending;
         };
+        // Everything that is due now has been looked at, so this is in the future.
         let due = Instant::now() + pause;
         let timer = self
             .until_timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        if timer.deadline() != due {
-            timer.as_mut().reset(due);
-        }
+        timer.as_mut().reset(due);
         ready!(timer.as_mut().poll(cx));
         self.make_all_ready();
         Poll::Ready(())
     }
 
-    fn take_rung(&mut self) {
-        let mut rung = std::mem::take(&mut self.rung);
-        self.bell.take(&mut rung);
-        for index in rung.drain(..) {
+    /// Looks at what has rung: ephemeral events are delivered at once, streams become ready. Returns the bytes left,
+    /// one at the least, so that the log is heard too.
+    fn take_rung(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) -> usize {
+        let mut left = max_bytes;
+        for index in self.bell.take() {
+            let index = index as usize;
             // A slot that is gone may still have been rung for.
-            if let Some(Some(slot)) = self.slots.get(index) {
+            if let Some(Some(slot)) = self.slots.get_mut(index) {
                 slot.answered();
+                slot.deliver_ephemeral(out, &mut left);
                 self.make_ready(index);
             }
         }
-        self.rung = rung;
+        left.max(1)
     }
 
     fn make_ready(&mut self, index: usize) {

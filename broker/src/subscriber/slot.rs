@@ -52,6 +52,8 @@ pub(super) struct Slot {
     passed: usize,
     /// Whether it is in the subscriber's list of ready slots.
     pub(super) ready: bool,
+    /// The number of the ephemeral event that it wants next, if it wants any.
+    heard: Option<u64>,
 }
 
 enum Mode {
@@ -166,7 +168,33 @@ impl Slot {
             caught_up_told: false,
             passed: 0,
             ready: false,
+            heard: None,
         }
+    }
+
+    /// Takes ephemeral events from now on.
+    pub(super) fn listen(&mut self) {
+        self.heard = Some(self.place.channel.ephemeral_end());
+    }
+
+    /// Those that have come so far are not wanted any more.
+    pub(super) fn skip_ephemeral(&mut self) {
+        if self.heard.is_some() {
+            self.listen();
+        }
+    }
+
+    /// Delivers the ephemeral events that have come, as far as they fit; the older ones among the others are passed over.
+    pub(super) fn deliver_ephemeral(&mut self, out: &mut Vec<Delivery>, left: &mut usize) {
+        let Some(heard) = self.heard else { return };
+        let (filter, bytes_max) = (&self.filter, *left);
+        let end = self.place.channel.pull_ephemeral(heard, bytes_max, |event| {
+            if filter.passes(&event.event) {
+                *left = left.saturating_sub(event.event.size_bytes() + ITEM_BYTES);
+                out.push(Delivery::Ephemeral(event.clone()));
+            }
+        });
+        self.heard = Some(end);
     }
 
     pub(super) fn stream(&self) -> &StreamName {
@@ -413,7 +441,7 @@ impl Slot {
             return self.end(out);
         }
         self.delivered = entry.cursor;
-        if self.filter.passes(&entry) {
+        if self.filter.passes(&entry.event) {
             *left = left.saturating_sub(entry.event.size_bytes() + ITEM_BYTES);
             self.passed = 0;
             out.push(Delivery::Event(entry));

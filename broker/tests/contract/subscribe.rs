@@ -197,6 +197,7 @@ pub(crate) async fn too_many_streams<F: Fixture>() {
     let config = SubscriberConfig {
         order: Order::PerStream,
         streams_max: 2,
+        ephemeral: false,
     };
     let mut first = Subscriber::new(log.clone(), config.clone());
     let mut second = Subscriber::new(log.clone(), config);

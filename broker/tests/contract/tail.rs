@@ -39,6 +39,7 @@ impl Tail {
         let config = SubscriberConfig {
             order,
             streams_max: 100,
+            ephemeral: false,
         };
         Self {
             subscriber: Subscriber::new(log.clone(), config),
@@ -184,6 +185,7 @@ impl Tail {
 fn stream_of(delivery: &Delivery) -> &StreamName {
     match delivery {
         Delivery::Event(entry) => &entry.stream,
+        Delivery::Ephemeral(event) => &event.stream,
         Delivery::Gap { stream, .. }
         | Delivery::Reset { stream, .. }
         | Delivery::Unverified { stream, .. }
@@ -206,6 +208,7 @@ impl Position {
                 }
                 self.cursor = entry.cursor;
             }
+            Delivery::Ephemeral(_) => panic!("nobody asked for ephemeral events"),
             Delivery::Gap { lost, cursor, .. } => {
                 assert!(*lost > 0 && cursor.id >= at.id, "{delivery:?} at {at}");
                 if let (Some((from, to)), false) = (told(*cursor), self.filtered) {

@@ -89,7 +89,7 @@ async fn search(
         let mut page = state.log.read(stream, &read).await?;
         scanned += page.entries.len();
         let entries = std::mem::take(&mut page.entries);
-        let mut matching = entries.into_iter().filter(|entry| filter.passes(entry));
+        let mut matching = entries.into_iter().filter(|entry| filter.passes(&entry.event));
         if let Some(before) = found.take() {
             let broken = matches!(page.verdict, Verdict::Gap { .. } | Verdict::Reset);
             if broken && !before.entries.is_empty() {
@@ -163,6 +163,7 @@ async fn wait_for_event(
     let config = SubscriberConfig {
         order: Order::PerStream,
         streams_max: 1,
+        ephemeral: false,
     };
     let mut subscriber = Subscriber::new(state.log.clone(), config);
     let from = From::Cursor(cursor);
@@ -180,7 +181,7 @@ async fn wait_for_event(
         for delivery in deliveries.drain(..) {
             match delivery {
                 Delivery::Passed { cursor: passed, .. } => cursor = passed,
-                Delivery::CaughtUp { .. } | Delivery::Unverified { .. } => {}
+                Delivery::CaughtUp { .. } | Delivery::Unverified { .. } | Delivery::Ephemeral(_) => {}
                 Delivery::Event(_)
                 | Delivery::Gap { .. }
                 | Delivery::Reset { .. }

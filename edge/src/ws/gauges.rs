@@ -34,7 +34,10 @@ impl Gauges {
                 Delivery::Gap { .. } => metrics::verdicts("gap", 1),
                 Delivery::Reset { .. } => metrics::verdicts("reset", 1),
                 Delivery::Unverified { .. } => metrics::verdicts("unverified", 1),
-                Delivery::CaughtUp { .. } | Delivery::Passed { .. } | Delivery::Ended { .. } => {}
+                Delivery::Ephemeral(_)
+                | Delivery::CaughtUp { .. }
+                | Delivery::Passed { .. }
+                | Delivery::Ended { .. } => {}
             }
         }
         if events > 0 {

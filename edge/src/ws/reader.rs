@@ -34,6 +34,7 @@ impl Reader {
         let config = SubscriberConfig {
             order: Order::PerStream,
             streams_max,
+            ephemeral: false,
         };
         Self::Idle(Subscriber::new(log, config))
     }

@@ -130,10 +130,11 @@ impl Reply<'_> {
     }
 }
 
-/// What a subscription brings, as a frame.
-pub(crate) fn delivery(format: Format, delivery: &Delivery) -> Bytes {
+/// What a subscription brings, as a frame. Ephemeral events have none: these subscriptions do not ask for them.
+pub(crate) fn delivery(format: Format, delivery: &Delivery) -> Option<Bytes> {
     let reply = match delivery {
-        Delivery::Event(entry) => return event(format, entry),
+        Delivery::Event(entry) => return Some(event(format, entry)),
+        Delivery::Ephemeral(_) => return None,
         Delivery::Gap { stream, lost, cursor } => Reply::Gap {
             stream,
             lost: *lost,
@@ -160,7 +161,7 @@ pub(crate) fn delivery(format: Format, delivery: &Delivery) -> Bytes {
             cursor: *cursor,
         },
     };
-    reply.encode(format)
+    Some(reply.encode(format))
 }
 
 /// An entry as an `event` frame: made on first use, shared from then on.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::{
-    AppendError, Appended, Hub, Log, MemoryLog, NewEvent, Page, ReadError, ReadRequest, Receipt, Unavailable,
+    AppendError, Appended, Edges, EphemeralError, Hub, Log, MemoryLog, NewEvent, Page, ReadError,
+    ReadRequest, Receipt, Sessions, Unavailable,
 };
 use edge::config::Config;
-use shared::StreamName;
+use shared::{Event, StreamName};
 use tokio::sync::oneshot;
 
 /// An in-memory log in front of which failures stand in line: each is the outcome of one `submit`.
@@ -119,5 +120,17 @@ impl Log for FlakyLog {
 
     fn hub(&self) -> &Arc<Hub> {
         self.inner.hub()
+    }
+
+    fn send_ephemeral(&self, stream: &StreamName, event: Event) -> Result<(), EphemeralError> {
+        self.inner.send_ephemeral(stream, event)
+    }
+
+    fn sessions(&self) -> &Arc<dyn Sessions> {
+        self.inner.sessions()
+    }
+
+    fn edges(&self) -> &Arc<dyn Edges> {
+        self.inner.edges()
     }
 }

@@ -5,11 +5,11 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use broker::testing::RedisServer;
 use broker::{
-    AppendError, Channel, Feed, Hub, HubConfig, Log, NewEvent, Page, ReadError, ReadRequest, Receipt,
-    Unavailable,
+    AppendError, Channel, Edges, EphemeralError, Feed, Hub, HubConfig, Log, MemoryEdges, MemorySessions,
+    NewEvent, Page, ReadError, ReadRequest, Receipt, Sessions, Unavailable,
 };
 use serde_json::Value;
-use shared::{Cursor, StreamName};
+use shared::{Cursor, Event, StreamName};
 
 use crate::client::{get, ndjson, sse};
 use crate::engines::{Engine, config, on_both_engines};
@@ -123,12 +123,16 @@ async fn a_tail_lives_through_an_outage_of_the_log() {
 /// A log that is away: streams can be opened, nothing can be read.
 struct Away {
     hub: Arc<Hub>,
+    sessions: Arc<dyn Sessions>,
+    edges: Arc<dyn Edges>,
 }
 
 impl Away {
     fn new() -> Arc<Self> {
         Arc::new_cyclic(|this: &Weak<Self>| Self {
             hub: Hub::new(HubConfig::default(), this.clone()),
+            sessions: Arc::new(MemorySessions::default()),
+            edges: Arc::new(MemoryEdges::default()),
         })
     }
 }
@@ -153,6 +157,15 @@ impl Log for Away {
     }
     fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+    fn send_ephemeral(&self, _: &StreamName, _: Event) -> Result<(), EphemeralError> {
+        Err(Unavailable("away".into()).into())
+    }
+    fn sessions(&self) -> &Arc<dyn Sessions> {
+        &self.sessions
+    }
+    fn edges(&self) -> &Arc<dyn Edges> {
+        &self.edges
     }
 }
 

@@ -60,7 +60,7 @@ impl Rig {
 
     async fn follow(&self, name: &str) -> Follower {
         let bell = Arc::<Bell>::default();
-        let place = self.hub.attach(&name.parse().unwrap(), &bell, 0).unwrap();
+        let place = self.hub.attach(&name.parse().unwrap(), &bell, 0, false).unwrap();
         timeout(DEADLINE, place.channel.opened()).await.unwrap();
         let number = place
             .channel
@@ -84,20 +84,21 @@ struct Follower {
     ids: Vec<Cursor>,
 }
 
-/// Waits until the bell has rung.
-async fn rung(bell: &Bell) {
-    std::future::poll_fn(|cx| bell.poll_rung(cx)).await;
-    bell.take(&mut Vec::new());
-}
-
 impl Follower {
+    /// Waits for the bell.
+    async fn rung(&self) {
+        std::future::poll_fn(|cx| self.bell.poll_rung(cx)).await;
+        self.bell.take();
+        self.place.registration.answered();
+    }
+
     /// Waits until `count` entries have come. Fails if the channel says that it does not join.
     async fn read(&mut self, count: usize) -> &[Cursor] {
         timeout(DEADLINE, async {
             while self.ids.len() < count {
                 assert!(self.take(), "the channel was invalidated after {:?}", self.ids);
                 if self.ids.len() < count {
-                    rung(&self.bell).await;
+                    self.rung().await;
                 }
             }
         })
@@ -110,7 +111,7 @@ impl Follower {
     async fn invalidated(&mut self) -> Cursor {
         timeout(DEADLINE, async {
             while self.take() {
-                rung(&self.bell).await;
+                self.rung().await;
             }
         })
         .await
@@ -302,7 +303,7 @@ async fn large_entries_are_read_a_few_at_a_time() {
     // The ring holds fewer than were published, so only their order and the last one can be asked for here.
     timeout(DEADLINE, async {
         while follower.place.channel.head().map(|head| head.id) != ids.last().copied() {
-            rung(&follower.bell).await;
+            follower.rung().await;
             follower.place.registration.answered();
         }
     })

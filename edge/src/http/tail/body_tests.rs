@@ -54,6 +54,7 @@ impl Bench {
         let config = SubscriberConfig {
             order: Order::ByTime,
             streams_max: 1,
+            ephemeral: false,
         };
         let mut subscriber = Subscriber::new(self.log.clone(), config);
         let joined = subscriber

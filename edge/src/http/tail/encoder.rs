@@ -78,6 +78,8 @@ impl<F: Format> Encoder<F> {
     pub(super) fn encode(&mut self, delivery: Delivery, out: &mut Chunks) {
         match delivery {
             Delivery::Event(entry) => self.event(&entry, out),
+            // A tail tells what is in the log; it does not ask for what is not.
+            Delivery::Ephemeral(_) => {}
             Delivery::Gap { stream, lost, cursor } => {
                 self.tally.gaps += 1;
                 self.verdict(NoticeKind::Gap { lost }, &stream, cursor, out);

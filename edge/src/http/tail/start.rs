@@ -34,8 +34,12 @@ impl Start {
             return Err(ReadError::TooManySubscriptions(streams_max).into());
         }
         check_coverage(query.position.as_ref(), &streams)?;
-        let order = Order::ByTime;
-        let mut subscriber = Subscriber::new(state.log.clone(), SubscriberConfig { order, streams_max });
+        let config = SubscriberConfig {
+            order: Order::ByTime,
+            streams_max,
+            ephemeral: false,
+        };
+        let mut subscriber = Subscriber::new(state.log.clone(), config);
         let (mut positions, mut unjudged) = (Vec::with_capacity(streams.len()), Vec::new());
         for stream in streams {
             let from = query.position.as_ref().and_then(|p| p.in_stream(&stream));

@@ -258,7 +258,7 @@ impl Session {
             if let Delivery::Ended { stream, .. } = delivery {
                 self.subscriptions.remove(stream);
             }
-            send(reply::delivery(self.format, delivery));
+            reply::delivery(self.format, delivery).map(&mut send);
         }
     }
 
