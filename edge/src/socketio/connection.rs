@@ -87,7 +87,7 @@ impl<S> Slot<S> {
 }
 
 impl<A: Application> Connection<A> {
-    fn new(application: Arc<A>, handshake: A::Handshake) -> Self {
+    pub(super) fn new(application: Arc<A>, handshake: A::Handshake) -> Self {
         let mut connection = Self {
             application,
             handshake,

@@ -5,6 +5,8 @@ mod application;
 mod assembly;
 mod connection;
 mod emitter;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod json;
 mod namespace;
 mod packet;
