@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use shared::StreamName;
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::{Cluster, EDGES};
+use crate::cluster::Cluster;
 use crate::truth::Operator;
 
 /// New connections of clients are cut after so many bytes at the most, as long as the faults last.
@@ -26,6 +26,8 @@ pub enum Fault {
     KillEdge,
     /// All edges are killed at once and started again.
     KillAllEdges,
+    /// An edge is told to end (SIGTERM), ends, and is started again.
+    DrainEdge,
     /// An edge is stopped (SIGSTOP) and goes on (SIGCONT).
     FreezeEdge,
     /// Every connection of clients is cut, in mid-frame.
@@ -51,6 +53,7 @@ pub const SAFE: &[Fault] = &[
     Fault::KillEdge,
     Fault::KillEdge,
     Fault::KillAllEdges,
+    Fault::DrainEdge,
     Fault::FreezeEdge,
     Fault::CutClients,
     Fault::CutRedis,
@@ -96,6 +99,20 @@ pub struct Victims {
     pub set_back: StreamName,
 }
 
+impl Victims {
+    /// By the names that the scenarios give them.
+    pub fn new() -> Self {
+        let name = |name: &str| name.parse().unwrap();
+        Self {
+            plain: name("plain"),
+            trimmed: name("trimmed"),
+            holes: name("holes"),
+            recreated: name("recreated"),
+            set_back: name("set-back"),
+        }
+    }
+}
+
 /// Does the faults.
 pub struct Chaos {
     /// What they are done to.
@@ -117,7 +134,7 @@ pub struct Chaos {
 impl Chaos {
     /// Does one fault, to its end.
     pub async fn strike(&mut self, fault: Fault) -> io::Result<()> {
-        let edge = self.random.usize(..EDGES);
+        let edge = self.random.usize(..self.cluster.edges.len());
         match fault {
             Fault::KillEdge => {
                 self.cluster.edges[edge].kill();
@@ -130,6 +147,11 @@ impl Chaos {
                 for edge in &mut self.cluster.edges {
                     edge.restart()?;
                 }
+            }
+            Fault::DrainEdge => {
+                self.cluster.edges[edge].drain().await;
+                self.pause(400).await;
+                self.cluster.edges[edge].restart()?;
             }
             Fault::FreezeEdge => {
                 self.cluster.edges[edge].freeze();

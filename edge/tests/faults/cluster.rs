@@ -8,21 +8,57 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use benches::peers::{self, Pings};
 use broker::testing::RedisServer;
 use tokio::time::{Instant, sleep};
 
 use crate::http;
 use crate::proxy::{Proxy, Upstream};
 
-/// Edges of a cluster.
-pub const EDGES: usize = 2;
 /// How long an edge may take until it is ready.
 const READY: Duration = Duration::from_secs(60);
-/// How often it is asked.
+/// How long it may take to end when asked to.
+const DRAIN: Duration = Duration::from_secs(30);
+/// How often it is looked at.
 const READY_POLL: Duration = Duration::from_millis(20);
 /// Ports from which edges get theirs: below those that the system gives to outgoing connections, so that nobody
 /// takes the port of an edge that is down.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// What the edges are.
+#[derive(Debug, Clone)]
+pub enum Program {
+    /// `weir serve` with this file.
+    Weir(String),
+    /// Socket.IO on Node.js with its Redis Streams adapter.
+    Node(Pings),
+}
+
+/// How clients reach the edges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Front {
+    /// Each edge behind a proxy of its own.
+    EachItsOwn,
+    /// One proxy for all: each connection to the next edge.
+    RoundRobin,
+    /// One proxy for all: a client's address always to the same edge.
+    Sticky,
+}
+
+/// What a cluster is made of.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// What the edges are.
+    pub program: Program,
+    /// How many.
+    pub edges: usize,
+    /// How clients reach them.
+    pub front: Front,
+    /// The command line of Redis.
+    pub redis_arguments: &'static [&'static str],
+    /// Decides over ports and cuts.
+    pub seed: u64,
+}
 
 /// Redis, edges, and the proxies before them.
 pub struct Cluster {
@@ -32,31 +68,43 @@ pub struct Cluster {
     pub redis_link: Proxy,
     /// The edges.
     pub edges: Vec<Edge>,
-    /// Between clients and each edge.
+    /// Between clients and edges.
     pub links: Vec<Proxy>,
     _folder: tempfile::TempDir,
 }
 
 impl Cluster {
-    /// Starts everything. `configuration` is the edges' file.
-    pub async fn start(redis_arguments: &[&str], configuration: &str, seed: u64) -> Self {
-        let redis = RedisServer::start_with_args(redis_arguments).await;
-        let redis_link = Proxy::start(Upstream::Unix(redis.socket()), seed).await.unwrap();
+    /// Starts everything.
+    pub async fn start(setup: &Setup) -> Self {
+        let redis = RedisServer::start_with_args(setup.redis_arguments).await;
+        let redis_link = Proxy::start(Upstream::Unix(redis.socket()), setup.seed)
+            .await
+            .unwrap();
         let folder = tempfile::TempDir::with_prefix("weir-faults-").unwrap();
-        let file = folder.path().join("weir.toml");
-        std::fs::write(&file, configuration).unwrap();
-        let url = format!("redis://{}", redis_link.address());
-        let mut random = fastrand::Rng::with_seed(seed ^ u64::from(std::process::id()));
-        let (mut edges, mut links) = (Vec::new(), Vec::new());
-        for number in 0..EDGES {
+        let launcher = Launcher {
+            redis: format!("redis://{}", redis_link.address()),
+            program: setup.program.clone(),
+            file: folder.path().join("weir.toml"),
+        };
+        if let Program::Weir(configuration) = &setup.program {
+            std::fs::write(&launcher.file, configuration).unwrap();
+        }
+        let mut random = fastrand::Rng::with_seed(setup.seed ^ u64::from(std::process::id()));
+        let mut edges = Vec::new();
+        for number in 0..setup.edges {
             let log = folder.path().join(format!("edge-{number}.log"));
-            let edge = Edge::start(free_port(&mut random), &url, &file, log).unwrap();
-            links.push(
-                Proxy::start(Upstream::Tcp(edge.address), seed + 1 + number as u64)
-                    .await
-                    .unwrap(),
-            );
-            edges.push(edge);
+            edges.push(Edge::start(free_port(&mut random), launcher.clone(), log).unwrap());
+        }
+        let addresses: Vec<SocketAddr> = edges.iter().map(|edge| edge.address).collect();
+        let upstreams = match setup.front {
+            Front::EachItsOwn => addresses.into_iter().map(Upstream::Tcp).collect(),
+            Front::RoundRobin => vec![Upstream::RoundRobin(addresses)],
+            Front::Sticky => vec![Upstream::ByClient(addresses)],
+        };
+        let mut links = Vec::new();
+        for (number, upstream) in upstreams.into_iter().enumerate() {
+            let seed = setup.seed + 1 + number as u64;
+            links.push(Proxy::start(upstream, seed).await.unwrap());
         }
         let cluster = Self {
             redis,
@@ -76,7 +124,7 @@ impl Cluster {
         }
     }
 
-    /// Where clients reach the edges.
+    /// Where clients reach edges.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.links.iter().map(Proxy::address).collect()
     }
@@ -105,28 +153,31 @@ fn free_port(random: &mut fastrand::Rng) -> SocketAddr {
     }
 }
 
-/// One `weir serve` process.
+/// One process that serves clients.
 pub struct Edge {
     /// Where it listens, also after a restart.
     pub address: SocketAddr,
     /// Where its standard error goes.
     pub log: PathBuf,
-    redis: String,
-    configuration: PathBuf,
+    launcher: Launcher,
     process: Child,
 }
 
 impl Edge {
     /// Starts the process.
-    pub fn start(address: SocketAddr, redis: &str, configuration: &Path, log: PathBuf) -> io::Result<Self> {
-        let process = launch(address, redis, configuration, &log)?;
+    fn start(address: SocketAddr, launcher: Launcher, log: PathBuf) -> io::Result<Self> {
+        let process = launcher.launch(address, &log)?;
         Ok(Self {
             address,
             log,
-            redis: redis.to_owned(),
-            configuration: configuration.to_owned(),
+            launcher,
             process,
         })
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// The most memory it has had so far, in bytes (`VmHWM` of `/proc/PID/status`).
@@ -150,8 +201,22 @@ impl Edge {
     /// Starts it again at the same address.
     pub fn restart(&mut self) -> io::Result<()> {
         self.kill();
-        self.process = launch(self.address, &self.redis, &self.configuration, &self.log)?;
+        self.process = self.launcher.launch(self.address, &self.log)?;
         Ok(())
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    pub async fn drain(&mut self) {
+        self.signal("TERM");
+        let deadline = Instant::now() + DRAIN;
+        while self.process.try_wait().unwrap().is_none() {
+            assert!(
+                Instant::now() < deadline,
+                "told to end {DRAIN:?} ago; its log:\n{}",
+                std::fs::read_to_string(&self.log).unwrap_or_default()
+            );
+            sleep(READY_POLL).await;
+        }
     }
 
     /// Stops it in its tracks (SIGSTOP); its connections stay open.
@@ -201,26 +266,39 @@ impl Drop for Edge {
     }
 }
 
-fn launch(address: SocketAddr, redis: &str, configuration: &Path, log: &Path) -> io::Result<Child> {
-    let log = File::options().create(true).append(true).open(log)?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    command
-        .args([
-            "serve",
-            "--listen",
-            &address.to_string(),
-            "--redis",
-            redis,
-            "--config",
-        ])
-        .arg(configuration);
-    // What the caller's shell holds is not part of the test.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WEIR_")) {
-        command.env_remove(name);
+/// Starts an edge, again and again in the same way.
+#[derive(Debug, Clone)]
+struct Launcher {
+    program: Program,
+    redis: String,
+    /// Where the configuration is, if the program has one.
+    file: PathBuf,
+}
+
+impl Launcher {
+    fn launch(&self, address: SocketAddr, log: &Path) -> io::Result<Child> {
+        let log = File::options().create(true).append(true).open(log)?;
+        self.command(address)?
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
     }
-    command
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()
+
+    fn command(&self, address: SocketAddr) -> io::Result<Command> {
+        if let Program::Node(pings) = &self.program {
+            let command = peers::socketio_redis_streams(address.port(), &self.redis, *pings);
+            return command.map_err(|error| io::Error::other(format!("{error:#}")));
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        command
+            .args(["serve", "--listen", &address.to_string(), "--redis", &self.redis])
+            .arg("--config")
+            .arg(&self.file);
+        // What the caller's shell holds is not part of the test.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WEIR_")) {
+            command.env_remove(name);
+        }
+        Ok(command)
+    }
 }

@@ -2,7 +2,7 @@
 //! that is. It never looks into the bytes.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -26,6 +26,33 @@ pub enum Upstream {
     Tcp(SocketAddr),
     /// A Unix socket.
     Unix(PathBuf),
+    /// Each connection to the next of several servers; past those that take none.
+    RoundRobin(Vec<SocketAddr>),
+    /// All connections of a client's address to the same of several servers, as long as that takes them: sticky.
+    ByClient(Vec<SocketAddr>),
+}
+
+impl Upstream {
+    /// The servers to try for connection number `accepted`, from `client`, in this order.
+    fn servers(&self, accepted: u64, client: IpAddr) -> Vec<SocketAddr> {
+        let (servers, first) = match self {
+            Self::Unix(_) => return Vec::new(),
+            Self::Tcp(address) => return vec![*address],
+            Self::RoundRobin(servers) => (servers, accepted),
+            Self::ByClient(servers) => (servers, u64::from(last_byte(client))),
+        };
+        let mut servers = servers.clone();
+        let first = first as usize % servers.len();
+        servers.rotate_left(first);
+        servers
+    }
+}
+
+fn last_byte(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => address.octets()[15],
+    }
 }
 
 /// A running proxy; it closes everything when it is dropped.
@@ -141,13 +168,14 @@ impl Drop for Proxy {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
     loop {
-        let Ok((client, _)) = listener.accept().await else {
+        let Ok((client, from)) = listener.accept().await else {
             tokio::task::yield_now().await;
             continue;
         };
-        shared.accepted.fetch_add(1, Ordering::Relaxed);
+        let accepted = shared.accepted.fetch_add(1, Ordering::Relaxed);
         let link = shared.new_link(stop.child_token());
-        shared.tasks.spawn(serve(client, link, shared.clone()));
+        let servers = shared.upstream.servers(accepted, from.ip());
+        shared.tasks.spawn(serve(client, servers, link, shared.clone()));
     }
 }
 
@@ -173,24 +201,28 @@ impl Shared {
     }
 }
 
-async fn serve(client: TcpStream, link: Arc<Link>, shared: Arc<Shared>) {
+async fn serve(client: TcpStream, servers: Vec<SocketAddr>, link: Arc<Link>, shared: Arc<Shared>) {
     let _ = client.set_nodelay(true);
-    match &shared.upstream {
-        Upstream::Tcp(address) => {
-            if let Ok(server) = TcpStream::connect(address).await {
-                let _ = server.set_nodelay(true);
-                between(client, server, &link).await;
-            }
+    if let Upstream::Unix(path) = &shared.upstream {
+        if let Ok(server) = UnixStream::connect(path).await {
+            between(client, server, &link).await;
         }
-        Upstream::Unix(path) => {
-            if let Ok(server) = UnixStream::connect(path).await {
-                between(client, server, &link).await;
-            }
-        }
+    } else if let Some(server) = first_that_answers(&servers).await {
+        let _ = server.set_nodelay(true);
+        between(client, server, &link).await;
     }
     if link.was_cut.load(Ordering::Relaxed) {
         shared.cuts.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+async fn first_that_answers(servers: &[SocketAddr]) -> Option<TcpStream> {
+    for server in servers {
+        if let Ok(stream) = TcpStream::connect(server).await {
+            return Some(stream);
+        }
+    }
+    None
 }
 
 /// Passes bytes both ways until either end closes or the link is cut. Both sockets close with it.
@@ -315,6 +347,19 @@ mod tests {
                 .await
                 .unwrap();
             assert_eq!(done.is_ok(), survives, "{soon} {calm}: {done:?}");
+        }
+    }
+
+    #[test]
+    fn connections_go_round_or_stay() {
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let client = |byte: u8| IpAddr::from([127, 0, 0, byte]);
+        let servers = vec![at(1), at(2), at(3)];
+        let round = Upstream::RoundRobin(servers.clone());
+        assert_eq!(round.servers(4, client(9)), [at(2), at(3), at(1)]);
+        let sticky = Upstream::ByClient(servers);
+        for accepted in 0..5 {
+            assert_eq!(sticky.servers(accepted, client(5)), [at(3), at(1), at(2)]);
         }
     }
 }

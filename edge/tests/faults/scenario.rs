@@ -6,13 +6,28 @@ use shared::StreamName;
 
 use crate::chaos::Fault;
 use crate::checker::Removal;
-use crate::producers::RawForm;
+use crate::cluster::{Front, Program, Setup};
+use crate::producers::{RawForm, Source};
 use crate::subscribers::{Pace, Plan};
 use crate::tails::Transport;
 
+/// Edges of a cluster.
+const EDGES: usize = 2;
+
+/// A cluster of edges that are each reached by itself.
+pub fn setup(redis_arguments: &'static [&'static str], seed: u64) -> Setup {
+    Setup {
+        program: Program::Weir(CONFIGURATION.to_owned()),
+        edges: EDGES,
+        front: Front::EachItsOwn,
+        redis_arguments,
+        seed,
+    }
+}
+
 /// The edges keep everything: what is removed, the test removes itself. Signs of life come often, so that a client
 /// can soon tell an edge that was stopped from one with nothing to say.
-pub const CONFIGURATION: &str = r#"
+const CONFIGURATION: &str = r#"
 [retention]
 entries = "none"
 age = "none"
@@ -39,15 +54,6 @@ pub struct Scenario {
     pub loses_power: bool,
 }
 
-/// Who publishes to a stream.
-#[derive(Debug, Clone, Copy)]
-pub enum Source {
-    /// Over HTTP with idempotency keys.
-    Http,
-    /// By `XADD`.
-    Raw(RawForm),
-}
-
 /// A stream.
 #[derive(Debug)]
 pub struct StreamPlan {
@@ -57,6 +63,13 @@ pub struct StreamPlan {
     pub sources: &'static [Source],
     /// Where entries are removed from it.
     pub removal: Removal,
+}
+
+impl StreamPlan {
+    /// Each of its producers.
+    pub fn sources(&self) -> impl Iterator<Item = (StreamName, Source)> {
+        self.sources.iter().map(|source| (self.name.clone(), *source))
+    }
 }
 
 fn stream(name: &str, sources: &'static [Source]) -> StreamPlan {

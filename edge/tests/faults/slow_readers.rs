@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::checker::{Findings, Removal, StreamTruth, check};
 use crate::cluster::Cluster;
+use crate::course::Surroundings;
 use crate::events::BIG;
 use crate::producers::{self, Quota, RawForm};
-use crate::scenario::CONFIGURATION;
-use crate::subscribers::{Pace, Plan, Record, Subscriber, Surroundings};
+use crate::scenario::setup;
+use crate::subscribers::{Pace, Plan, Record, Subscriber};
 use crate::tails::Transport;
 use crate::truth::Operator;
 
@@ -64,7 +65,7 @@ async fn slow_readers_cost_no_memory_hold_nobody_up_and_lose_nothing() {
         }
     };
     let started = Instant::now();
-    let cluster = Cluster::start(&[], CONFIGURATION, 1).await;
+    let cluster = Cluster::start(&setup(&[], 1)).await;
     let mut operator = Operator::connect(&cluster.redis.socket(), 1).await.unwrap();
     let streams: [StreamName; 2] = ["slow/kept".parse().unwrap(), "slow/trimmed".parse().unwrap()];
     let published = Arc::new(AtomicU64::new(0));

@@ -3,17 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use shared::{EntryId, StreamName};
-use tokio::sync::watch;
+use shared::StreamName;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::checker::{Begin, Item};
+use crate::course::Surroundings;
 use crate::frames::{Frame, Kind, Position};
 use crate::tails::{Tail, Transport};
 
@@ -54,23 +52,6 @@ pub struct Plan {
     pub receive_bytes: Option<usize>,
     /// How long a connection may take to open, and to bring anything, before it is given up.
     pub patience: Duration,
-}
-
-/// What all subscribers look at.
-#[derive(Debug)]
-pub struct Surroundings {
-    /// Where edges are reached.
-    pub edges: Vec<SocketAddr>,
-    /// Events that producers are done with so far, over all streams.
-    pub published: Arc<AtomicU64>,
-    /// The latest time in an ID that anyone has received, in milliseconds since 1970.
-    pub seen_ms: Arc<AtomicU64>,
-    /// Faults done so far.
-    pub faults: watch::Receiver<usize>,
-    /// The last event of each stream, once nothing more will happen.
-    pub last: watch::Receiver<Option<BTreeMap<StreamName, EntryId>>>,
-    /// Stops everyone who has not reached the end.
-    pub give_up: CancellationToken,
 }
 
 /// What a subscriber received.

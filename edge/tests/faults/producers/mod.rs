@@ -10,12 +10,24 @@ use std::time::Duration;
 
 use shared::{EntryId, StreamName};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::cluster::Cluster;
 
 pub use http::publish_http;
 pub use raw::{RawForm, connect_redis, publish_raw};
 
 /// Pause before a producer comes back.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How a producer publishes.
+#[derive(Debug, Clone, Copy)]
+pub enum Source {
+    /// Over HTTP with idempotency keys.
+    Http,
+    /// By `XADD`.
+    Raw(RawForm),
+}
 
 /// How much a producer may have published by now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,4 +84,29 @@ impl Record {
         self.acknowledged.push((number, id));
         self.plan.published.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Starts a producer for each source, numbered from 1 on.
+pub fn start(
+    sources: &[(StreamName, Source)],
+    cluster: &Cluster,
+    quota: &watch::Receiver<Quota>,
+    published: &Arc<AtomicU64>,
+    seed: u64,
+) -> JoinSet<Record> {
+    let mut tasks = JoinSet::new();
+    for (index, (stream, source)) in sources.iter().enumerate() {
+        let number = index as u16 + 1;
+        let plan = Plan {
+            number,
+            stream: stream.clone(),
+            quota: quota.clone(),
+            published: published.clone(),
+        };
+        match source {
+            Source::Http => tasks.spawn(publish_http(plan, cluster.addresses(), seed ^ u64::from(number))),
+            Source::Raw(form) => tasks.spawn(publish_raw(plan, cluster.redis.socket(), *form)),
+        };
+    }
+    tasks
 }
