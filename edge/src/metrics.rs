@@ -127,6 +127,14 @@ fn describe_broker() {
         "weir_tail_rejoins_total",
         "Times a followed stream no longer joined what was delivered."
     );
+    describe_counter!(
+        "weir_ephemerals_sent_total",
+        "Ephemeral events handed to the connection to Redis."
+    );
+    describe_counter!(
+        "weir_ephemerals_dropped_total",
+        "Ephemeral events that were not sent, for want of a connection or of room in its queue."
+    );
     describe_histogram!(
         "weir_tail_lag_seconds",
         Unit::Seconds,

@@ -81,7 +81,7 @@ pub const SESSION_ID_BYTES_MAX: usize = 64;
 pub const SESSION_RECORD_BYTES_MAX: usize = 64 * 1024;
 /// Calls about sessions and edges that are with Redis at the same time; further ones wait for their turn.
 pub const RECORD_CALLS_MAX: usize = 4_096;
-/// How long a call about a session or an edge may wait for its turn and its answer.
+/// How long a call about a session or an edge may wait for its turn, and then for its answer.
 pub const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of the address under which an edge is reached by the others.
 pub const EDGE_ADDRESS_BYTES_MAX: usize = 300;
@@ -94,6 +94,10 @@ pub const EPHEMERAL_RING_EVENTS_MAX: usize = 256;
 pub const EPHEMERAL_RING_BYTES_MAX: usize = 256 * 1024;
 /// Ephemeral events that wait for the connection to Redis; further ones are dropped.
 pub const EPHEMERALS_QUEUED_MAX: usize = 4_096;
+/// Bytes of ephemeral events that wait for the connection to Redis; further events are dropped.
+pub const EPHEMERAL_BYTES_QUEUED_MAX: usize = 8 * 1024 * 1024;
+/// Ephemeral events, or channels to listen to, that go to Redis in one write.
+pub const EPHEMERAL_BATCH_MAX: usize = 512;
 /// How long a new subscriber waits for its stream's ephemeral events to be arranged for, before it begins without.
 pub const EPHEMERAL_LISTEN_WAIT: Duration = Duration::from_secs(1);
 

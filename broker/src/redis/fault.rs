@@ -4,7 +4,7 @@
 use redis::{ErrorKind, RedisError, ServerError};
 use tracing::debug;
 
-use crate::{AppendError, ReadError, Unavailable};
+use crate::{AppendError, ReadError, SessionError, Unavailable};
 
 /// Everything an answer, or its absence, can mean to us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +109,31 @@ impl Fault {
                 ReadError::Refused("Redis answered with something unexpected".into())
             }
         }
+    }
+
+    /// As the error of a call about a session.
+    pub(super) fn into_session_error(self) -> SessionError {
+        match self {
+            Self::Lost(_) | Self::NotNow(_) | Self::Full => self.into_unavailable().into(),
+            Self::WrongType => {
+                SessionError::Refused("the key of this session holds another type of value".into())
+            }
+            Self::Refused(why) => SessionError::Refused(why.into()),
+            Self::NoKey | Self::NoScript | Self::Malformed => {
+                SessionError::Refused("Redis answered with something unexpected".into())
+            }
+        }
+    }
+
+    /// Where nothing but "not now" can be said.
+    pub(super) fn into_unavailable(self) -> Unavailable {
+        Unavailable(match self {
+            Self::Lost(why) | Self::NotNow(why) | Self::Refused(why) => why.into(),
+            Self::Full => "Redis is out of memory".into(),
+            Self::WrongType | Self::NoKey | Self::NoScript | Self::Malformed => {
+                "Redis answered with something unexpected".into()
+            }
+        })
     }
 }
 

@@ -6,12 +6,17 @@ use shared::StreamName;
 /// What stands for the stream's name in a template.
 const PLACEHOLDER: &str = "NAME";
 
+/// Begins the keys that belong to no stream where the template has nothing to begin them with.
+const APART_DEFAULT: &str = "weir:";
+
 /// Turns stream names into keys: `weir:{NAME}` makes `weir:{doc:1}` of `doc:1`; `logs:NAME` makes `logs:doc:1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KeyTemplate {
     before: Box<str>,
     after: Box<str>,
     beside: Beside,
+    /// What the keys that belong to no stream begin with.
+    apart: Box<str>,
 }
 
 /// How a key beside a stream's key is built, so that both have the same hash tag.
@@ -48,7 +53,10 @@ impl KeyTemplate {
             }
             _ => return Err(TemplateError::Braces),
         };
+        let apart = before.replace(['{', '}'], "");
+        let apart = if apart.is_empty() { APART_DEFAULT } else { &apart };
         Ok(Self {
+            apart: apart.into(),
             before: before.into(),
             after: after.into(),
             beside,
@@ -73,6 +81,12 @@ impl KeyTemplate {
             Beside::Outside => key + "~",
             Beside::Plain => ["{", &key, "}:"].concat(),
         }
+    }
+
+    /// The key of something that belongs to no stream: `weir:session:{ID}`. The key of no stream, as no name holds a
+    /// brace, and those of the template stand elsewhere.
+    pub(super) fn apart(&self, kind: &str, id: &str) -> String {
+        [&self.apart, kind, ":{", id, "}"].concat()
     }
 }
 
@@ -118,6 +132,20 @@ mod tests {
             assert_eq!(template.stream_key(&name), key);
             assert_eq!(template.beside(&name), beside);
             assert_eq!(hashed(&template.beside(&name)), hashed(key));
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_no_stream_has_keys_of_its_own() {
+        for (template, key) in [
+            ("weir:{NAME}", "weir:session:{abc}"),
+            ("NAME", "weir:session:{abc}"),
+            ("logs:NAME", "logs:session:{abc}"),
+            ("{app}:NAME:v1", "app:session:{abc}"),
+            ("{app:NAME}", "app:session:{abc}"),
+        ] {
+            let template = KeyTemplate::parse(template).unwrap();
+            assert_eq!(template.apart("session", "abc"), key);
         }
     }
 

@@ -5,7 +5,10 @@
 //! | [`append`] | the lanes that take appends, each with one connection |
 //! | [`read`] | page reads, over a pool |
 //! | [`tail`] | the live side: one connection per node |
+//! | [`ephemeral`] | ephemeral events between edges: one connection |
+//! | [`records`] | session records and the edge registry: one connection |
 //! | [`connect`] | how connections are opened, and to which servers |
+//! | [`link`] | a connection that comes back |
 //! | [`keys`] | what keys are called |
 //! | [`parse`], [`fault`] | what replies mean |
 //! | [`memory_watch`] | how full the server is |
@@ -13,11 +16,14 @@
 mod append;
 mod config;
 mod connect;
+mod ephemeral;
 mod fault;
 mod keys;
+mod link;
 mod memory_watch;
 mod parse;
 mod read;
+mod records;
 mod tail;
 
 use std::sync::{Arc, Weak};
@@ -33,13 +39,15 @@ use tracing::debug;
 pub use config::{ConnectError, RedisConfig, TailMode};
 
 use crate::{
-    AppendError, Channel, Edges, EphemeralError, Feed, Hub, Log, MemoryEdges, MemorySessions, NewEvent, Page,
-    ReadError, ReadRequest, Receipt, Sessions, Unavailable, ephemeral,
+    AppendError, Channel, Edges, EphemeralError, Feed, Hub, Log, NewEvent, Page, ReadError, ReadRequest,
+    Receipt, Sessions, Unavailable,
 };
 use append::Lanes;
 use connect::Connector;
+use ephemeral::Ephemerals;
 use keys::KeyTemplate;
 use read::Reader;
+use records::{Calls, RedisEdges, RedisSessions};
 use tail::Tail;
 
 /// The Redis engine. Dropping it ends its tasks after what was queued is appended; [`RedisLog::shutdown`] waits for
@@ -47,8 +55,9 @@ use tail::Tail;
 pub struct RedisLog {
     lanes: Lanes,
     reader: Arc<Reader>,
-    tail: Arc<Tail>,
+    live: Arc<Live>,
     hub: Arc<Hub>,
+    records: Arc<Calls>,
     sessions: Arc<dyn Sessions>,
     edges: Arc<dyn Edges>,
     tasks: TaskTracker,
@@ -74,18 +83,23 @@ impl RedisLog {
             &tasks,
             stop.clone(),
         );
-        let tail = Arc::new(Tail::start(connector, keys, config.tail, &tasks, stop.clone()));
+        let records = Arc::new(Calls::start(&connector, &keys, &tasks, stop.clone()));
+        let live = Arc::new(Live {
+            ephemerals: Ephemerals::start(connector.clone(), keys.clone(), &tasks, stop.clone()),
+            tail: Tail::start(connector, keys.clone(), config.tail, &tasks, stop.clone()),
+        });
         tasks.close();
-        let feed: Weak<dyn Feed> = Arc::downgrade(&(tail.clone() as Arc<dyn Feed>));
+        let feed: Weak<dyn Feed> = Arc::downgrade(&(live.clone() as Arc<dyn Feed>));
         let hub = Hub::new(config.hub, feed);
         tasks.spawn(sweep(Arc::downgrade(&hub), stop.clone()));
         let log = Arc::new(Self {
             lanes,
             reader,
             hub,
-            tail,
-            sessions: Arc::new(MemorySessions::default()),
-            edges: Arc::new(MemoryEdges::default()),
+            live,
+            sessions: Arc::new(RedisSessions::new(records.clone(), keys.clone())),
+            edges: Arc::new(RedisEdges::new(records.clone(), keys)),
+            records,
             tasks,
             stop,
         });
@@ -141,11 +155,7 @@ impl Log for RedisLog {
     }
 
     fn send_ephemeral(&self, stream: &StreamName, event: Event) -> Result<(), EphemeralError> {
-        ephemeral::admit(&event)?;
-        if let Some(channel) = self.hub.channel(stream) {
-            channel.publish_ephemeral(event);
-        }
-        Ok(())
+        self.live.ephemerals.send(stream, &event)
     }
 
     fn sessions(&self) -> &Arc<dyn Sessions> {
@@ -158,11 +168,15 @@ impl Log for RedisLog {
 
     async fn check(&self) -> Result<(), Unavailable> {
         self.lanes.check().await?;
-        if self.tail.is_live() {
-            Ok(())
-        } else {
-            Err(Unavailable("the live tail has no connection to Redis".into()))
+        self.records.check().map_err(|why| Unavailable(why.into()))?;
+        if !self.live.tail.is_live() {
+            return Err(Unavailable("the live tail has no connection to Redis".into()));
         }
+        if !self.live.ephemerals.is_up() {
+            let why = "there is no connection to Redis for ephemeral events";
+            return Err(Unavailable(why.into()));
+        }
+        Ok(())
     }
 
     fn hub(&self) -> &Arc<Hub> {
@@ -170,12 +184,26 @@ impl Log for RedisLog {
     }
 }
 
-impl Feed for Tail {
+/// What feeds the hub.
+struct Live {
+    tail: Tail,
+    ephemerals: Ephemerals,
+}
+
+impl Feed for Live {
     fn watch(&self, channel: &Arc<Channel>) {
-        Self::watch(self, channel);
+        self.tail.watch(channel);
     }
 
     fn unwatch(&self, channel: &Arc<Channel>) {
-        Self::unwatch(self, channel);
+        self.tail.unwatch(channel);
+    }
+
+    fn listen(&self, channel: &Arc<Channel>) {
+        self.ephemerals.listen(channel);
+    }
+
+    fn unlisten(&self, channel: &Arc<Channel>) {
+        self.ephemerals.unlisten(channel);
     }
 }

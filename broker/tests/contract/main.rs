@@ -14,6 +14,8 @@ mod memory;
 mod redis;
 
 mod append;
+mod edges;
+mod ephemeral;
 mod filter;
 mod join;
 mod live;
@@ -21,6 +23,7 @@ mod model;
 mod raw;
 mod read;
 mod retention;
+mod sessions;
 mod subscribe;
 mod tail;
 mod verdict;

@@ -100,6 +100,31 @@ macro_rules! contract_suite {
                 rolled_back_and_gone_on_while_live,
                 unfollowed_after_its_linger,
             }
+            sessions {
+                a_take_over_brings_what_was_saved_last,
+                who_was_taken_over_changes_nothing_any_more,
+                what_is_not_there_is_told,
+                a_record_expires_unless_it_is_used,
+                a_record_that_is_gone_is_saved_anew_and_the_last_one_wins,
+                records_are_bounded,
+                of_many_who_take_over_at_once_one_is_last,
+                ten_thousand_at_once,
+            }
+            edges {
+                an_edge_is_found_while_it_is_announced,
+                the_first_secret_is_the_one_that_all_share,
+            }
+            ephemeral {
+                reach_who_asks_for_them_and_leave_no_trace,
+                every_part_comes_through,
+                what_came_while_the_reader_could_not_take_it_is_skipped,
+                who_comes_later_gets_none_of_before,
+                filters_hold_them_back,
+                they_do_not_wait_for_history,
+                a_flood_is_thinned_out_and_the_log_comes_through,
+                too_large_is_refused,
+                who_does_not_ask_is_not_woken,
+            }
         }
 
         mod model {

@@ -8,6 +8,7 @@ mod support;
 
 mod connecting;
 mod crowd;
+mod ephemeral;
 mod half_transaction;
 mod hung;
 mod keyed_order;
@@ -15,3 +16,4 @@ mod lost_replies;
 mod reading;
 mod restart;
 mod retention;
+mod sessions;

@@ -15,10 +15,10 @@ use tracing::debug;
 
 use super::super::fault::Fault;
 use super::super::keys::KeyTemplate;
+use super::super::link::{Change, Link};
 use super::backlog::{Backlog, Batch};
 use super::in_flight::{self, InFlight, ask};
 use super::job::Item;
-use super::link::{Change, Link};
 use super::upkeep::{self, Upkeep};
 use super::{idempotency, transaction};
 use crate::{AppendError, Appended, RetentionRules, Unavailable};

@@ -10,7 +10,6 @@
 //! | [`backlog`] | what goes next |
 //! | [`lane`] | the task: sends, settles, watches the clock |
 //! | [`in_flight`] | what was sent, and its answers |
-//! | [`link`] | its connection |
 //! | [`upkeep`] | when a stream is due for trimming by age and a new expiry |
 
 mod backlog;
@@ -18,7 +17,6 @@ mod idempotency;
 mod in_flight;
 mod job;
 mod lane;
-mod link;
 mod transaction;
 mod upkeep;
 
@@ -26,7 +24,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use shared::StreamName;
-use shared::limits::{APPEND_BYTES_QUEUED_MAX, APPEND_TIMEOUT, APPENDS_QUEUED_MAX};
+use shared::limits::{
+    APPEND_BATCHES_IN_FLIGHT_MAX, APPEND_BYTES_QUEUED_MAX, APPEND_TIMEOUT, APPENDS_QUEUED_MAX,
+};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -35,10 +35,10 @@ use tokio_util::task::TaskTracker;
 use super::connect::Connector;
 use super::fault::Fault;
 use super::keys::KeyTemplate;
+use super::link::{self, Link, LinkState};
 use crate::{AppendError, Limits, NewEvent, Receipt, RetentionRules, Unavailable};
 use job::{Candidate, Room};
 use lane::{Arrival, Lane, Rules};
-use link::{Link, LinkState};
 
 /// Handle of the lanes.
 pub(super) struct Lanes {
@@ -73,7 +73,9 @@ impl Lanes {
         });
         let start = |_| {
             let (arrivals, arriving) = mpsc::channel(APPENDS_QUEUED_MAX);
-            let (link, seen) = Link::new(connector.clone(), keys);
+            // As many as there can be in flight: so a batch is always handed over at once, and in order.
+            let queued_max = APPEND_BATCHES_IN_FLIGHT_MAX * 2;
+            let (link, seen) = Link::new(connector.clone(), keys, "appends", queued_max);
             let lane = Lane::new(Arc::clone(&rules), arriving, link);
             tracker.spawn(lane.run(stop.clone()));
             LaneHandle {
@@ -135,8 +137,8 @@ impl Lanes {
     pub(super) async fn check(&self) -> Result<(), Unavailable> {
         for lane in &self.lanes {
             let link = lane.link.borrow().clone();
-            let mut connection = link.map_err(|why| Unavailable(why.into()))?;
-            match link::run_probe(&mut connection, &self.probe).await {
+            let mut link = link.map_err(|why| Unavailable(why.into()))?;
+            match link::run_probe(&mut link.connection, &self.probe).await {
                 Ok(()) => {}
                 Err(Fault::Lost(why) | Fault::NotNow(why) | Fault::Refused(why)) => {
                     return Err(Unavailable(why.into()));

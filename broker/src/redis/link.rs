@@ -1,45 +1,66 @@
-//! A lane's connection: open, lost, waited for, opened again. Says nothing about what is sent over it.
+//! A connection for commands that write: open, lost, waited for, opened again. Says nothing about what is sent over it.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::PushInfo;
 use redis::aio::MultiplexedConnection;
-use shared::limits::{APPEND_BATCHES_IN_FLIGHT_MAX, CONNECT_TIMEOUT};
+use shared::limits::CONNECT_TIMEOUT;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::super::connect::{Connector, Purpose};
-use super::super::fault::Fault;
-use super::super::keys::KeyTemplate;
-use super::super::parse;
+use super::connect::{Connector, Purpose};
+use super::fault::Fault;
+use super::keys::KeyTemplate;
+use super::parse;
 use crate::backoff::Backoff;
 
-/// What others see of a lane's connection: itself, or why there is none.
-pub(super) type LinkState = Result<MultiplexedConnection, &'static str>;
+/// What others see of a link: its connection, or why there is none.
+pub(super) type LinkState = Result<Connected, &'static str>;
+
+/// An open connection.
+#[derive(Clone)]
+pub(super) struct Connected {
+    /// The connection itself.
+    pub(super) connection: MultiplexedConnection,
+    lost: Arc<Notify>,
+    given_up: Arc<AtomicBool>,
+}
+
+impl Connected {
+    /// Says that the connection is of no use any more, as one that does not answer. The link opens another.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+        self.lost.notify_one();
+    }
+
+    /// Whether somebody has said so.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
+}
 
 /// One connection that comes back when it is lost.
 pub(super) struct Link {
     connector: Connector,
+    /// What it is for, as the log of the process says it.
+    what: &'static str,
+    queued_max: usize,
     probe: redis::Cmd,
     backoff: Backoff,
     phase: Phase,
     shown: watch::Sender<LinkState>,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<(MultiplexedConnection, Arc<Notify>), Fault>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Connected, Fault>> + Send>>;
 
 enum Phase {
-    Down {
-        until: Instant,
-    },
+    Down { until: Instant },
     Opening(Opening),
-    Up {
-        connection: MultiplexedConnection,
-        lost: Arc<Notify>,
-    },
+    Up(Connected),
 }
 
 /// What happened to a link.
@@ -52,11 +73,19 @@ pub(super) enum Change {
 }
 
 impl Link {
-    /// Not connected yet, and begins at once.
-    pub(super) fn new(connector: Connector, keys: &KeyTemplate) -> (Self, watch::Receiver<LinkState>) {
+    /// Not connected yet, and begins at once. `what` says what for; the connection takes in `queued_max` commands and
+    /// pipelines before callers wait.
+    pub(super) fn new(
+        connector: Connector,
+        keys: &KeyTemplate,
+        what: &'static str,
+        queued_max: usize,
+    ) -> (Self, watch::Receiver<LinkState>) {
         let (shown, seen) = watch::channel(Err("not connected to Redis yet"));
         let link = Self {
             connector,
+            what,
+            queued_max,
             probe: probe(keys),
             backoff: Backoff::new(),
             phase: Phase::Down {
@@ -70,7 +99,7 @@ impl Link {
     /// The connection, while it is up.
     pub(super) fn connection(&self) -> Option<&MultiplexedConnection> {
         match &self.phase {
-            Phase::Up { connection, .. } => Some(connection),
+            Phase::Up(connected) => Some(&connected.connection),
             _ => None,
         }
     }
@@ -86,11 +115,12 @@ impl Link {
     /// Gives the connection up. It is opened again after a pause.
     pub(super) fn down(&mut self, why: &'static str) {
         let pause = self.backoff.next_pause();
+        let what = self.what;
         let known = self.shown.borrow().as_ref().is_err_and(|known| *known == why);
         if known {
-            debug!(why, ?pause, "still no connection for appends");
+            debug!(why, ?pause, "still no connection for {what}");
         } else {
-            warn!(why, ?pause, "no connection for appends");
+            warn!(why, ?pause, "no connection for {what}");
         }
         drop(self.shown.send_replace(Err(why)));
         self.phase = Phase::Down {
@@ -104,15 +134,15 @@ impl Link {
             match &mut self.phase {
                 Phase::Down { until } => {
                     tokio::time::sleep_until(*until).await;
-                    let opening = open(self.connector.clone(), self.probe.clone());
+                    let opening = open(self.connector.clone(), self.queued_max, self.probe.clone());
                     self.phase = Phase::Opening(Box::pin(opening));
                 }
                 Phase::Opening(opening) => match opening.await {
-                    Ok((connection, lost)) => {
-                        info!("connected to Redis for appends");
+                    Ok(connected) => {
+                        info!("connected to Redis for {}", self.what);
                         self.backoff.reset();
-                        drop(self.shown.send_replace(Ok(connection.clone())));
-                        self.phase = Phase::Up { connection, lost };
+                        drop(self.shown.send_replace(Ok(connected.clone())));
+                        self.phase = Phase::Up(connected);
                         return Change::Up;
                     }
                     Err(Fault::Lost(why) | Fault::NotNow(why)) => self.down(why),
@@ -121,8 +151,8 @@ impl Link {
                         self.down("Redis answers with something unexpected");
                     }
                 },
-                Phase::Up { lost, .. } => {
-                    lost.notified().await;
+                Phase::Up(connected) => {
+                    connected.lost.notified().await;
                     return Change::Lost;
                 }
             }
@@ -131,16 +161,12 @@ impl Link {
 }
 
 /// Opens a connection and makes sure that the server takes writes now: not while it loads, not as a replica.
-async fn open(
-    connector: Connector,
-    probe: redis::Cmd,
-) -> Result<(MultiplexedConnection, Arc<Notify>), Fault> {
+async fn open(connector: Connector, queued_max: usize, probe: redis::Cmd) -> Result<Connected, Fault> {
     let lost = Arc::<Notify>::default();
     let notify = Arc::clone(&lost);
     let purpose = Purpose {
         response_timeout: None,
-        // As many as there can be in flight: so a batch is always handed over at once, and in order.
-        queued_max: APPEND_BATCHES_IN_FLIGHT_MAX * 2,
+        queued_max,
         pushes: Some(Arc::new(move |push: PushInfo| {
             if push.kind == redis::PushKind::Disconnection {
                 notify.notify_one();
@@ -152,7 +178,11 @@ async fn open(
     match run_probe(&mut connection, &probe).await {
         // Other faults are for each append to find out.
         Err(fault @ (Fault::Lost(_) | Fault::NotNow(_))) => Err(fault),
-        _ => Ok((connection, lost)),
+        _ => Ok(Connected {
+            connection,
+            lost,
+            given_up: Arc::default(),
+        }),
     }
 }
 

@@ -1,0 +1,144 @@
+//! The task: connect, subscribe to what is wanted, send what is to be sent; and all over again when the connection is
+//! lost.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, Value, cmd};
+use shared::limits::{EPHEMERAL_BATCH_MAX, TAIL_PING_INTERVAL, TAIL_TIMEOUT};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::super::connect::{Connector, Purpose};
+use super::super::fault::Fault;
+use super::super::parse;
+use super::Outgoing;
+use super::directory::{Changes, Directory};
+use crate::backoff::Backoff;
+
+/// Exchanges events until `stop` is cancelled.
+pub(super) async fn run(
+    connector: Connector,
+    directory: Arc<Directory>,
+    mut outgoing: mpsc::Receiver<Outgoing>,
+    stop: CancellationToken,
+) {
+    let mut backoff = Backoff::new();
+    loop {
+        let attempt = async {
+            let purpose = Purpose {
+                response_timeout: Some(TAIL_TIMEOUT),
+                pushes: Some(directory.ear()),
+                ..Purpose::default()
+            };
+            let connection = connector.open(&purpose).await.map_err(|e| Fault::of(&e))?;
+            backoff.reset();
+            directory.up();
+            info!("connected to Redis for ephemeral events");
+            exchange(connection, &directory, &mut outgoing).await
+        };
+        let fault = tokio::select! {
+            () = stop.cancelled() => None,
+            fault = attempt => fault.err(),
+        };
+        directory.down();
+        if stop.is_cancelled() {
+            return;
+        }
+        // What waits is old when the connection is back.
+        while outgoing.try_recv().is_ok() {}
+        let pause = backoff.next_pause();
+        warn!(
+            ?fault,
+            ?pause,
+            "no connection for ephemeral events, none come or go until it is back"
+        );
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Subscribes and sends until the connection fails.
+async fn exchange(
+    mut connection: MultiplexedConnection,
+    directory: &Directory,
+    outgoing: &mut mpsc::Receiver<Outgoing>,
+) -> Result<(), Fault> {
+    let mut pings = tokio::time::interval(TAIL_PING_INTERVAL);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut heard_at = Instant::now();
+    let mut batch = Vec::new();
+    let mut told_refused = false;
+    loop {
+        let mut pipe = Pipeline::new();
+        let mut changes = None;
+        tokio::select! {
+            () = directory.changed() => {
+                let taken = directory.take(EPHEMERAL_BATCH_MAX);
+                subscriptions(&mut pipe, &taken);
+                changes = Some(taken);
+            }
+            sent = outgoing.recv_many(&mut batch, EPHEMERAL_BATCH_MAX) => {
+                if sent == 0 {
+                    return Err(Fault::Lost("the log is shutting down"));
+                }
+                for event in batch.drain(..) {
+                    pipe.cmd("SPUBLISH").arg(&event.channel).arg(&event.payload);
+                }
+            }
+            _ = pings.tick() => {
+                if heard_at.elapsed() >= TAIL_PING_INTERVAL {
+                    pipe.add_command(cmd("PING"));
+                }
+            }
+        }
+        if changes.as_ref().is_some_and(|changes| changes.lost) {
+            return Err(Fault::Lost("the connection to Redis was lost"));
+        }
+        if !pipe.is_empty() {
+            let refused = ask(&mut connection, &pipe).await?;
+            heard_at = Instant::now();
+            if let Some(fault) = refused {
+                if std::mem::replace(&mut told_refused, true) {
+                    debug!(?fault, "Redis refused ephemeral events or their channels again");
+                } else {
+                    warn!(?fault, "Redis refused ephemeral events or their channels");
+                }
+            }
+        }
+        for (_, channel) in changes.into_iter().flat_map(|changes| changes.listen) {
+            channel.listening();
+        }
+    }
+}
+
+/// Each channel by itself: so each has one answer, and if one is refused the others are not.
+fn subscriptions(pipe: &mut Pipeline, changes: &Changes) {
+    for (name, _) in &changes.listen {
+        pipe.cmd("SSUBSCRIBE").arg(&**name);
+    }
+    for name in &changes.unlisten {
+        pipe.cmd("SUNSUBSCRIBE").arg(&**name);
+    }
+}
+
+/// Runs commands. Returns why one of them was refused for good: that does not end the connection, as it would be refused
+/// on the next as well.
+async fn ask(connection: &mut MultiplexedConnection, pipe: &Pipeline) -> Result<Option<Fault>, Fault> {
+    let replies = connection.send_packed_commands(pipe, 0, pipe.len()).await;
+    let replies: Vec<Value> = replies.map_err(|e| Fault::of(&e))?;
+    let mut refused = None;
+    for reply in replies {
+        match parse::ok(reply) {
+            Ok(_) => {}
+            Err(fault @ (Fault::NotNow(_) | Fault::Lost(_))) => return Err(fault),
+            Err(fault) => refused = Some(fault),
+        }
+    }
+    Ok(refused)
+}

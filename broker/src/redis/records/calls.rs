@@ -1,0 +1,145 @@
+//! Single commands and scripts of many callers over one connection, pipelined. Fails fast while Redis is away.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+use shared::limits::{RECORD_CALLS_MAX, RECORD_TIMEOUT};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::super::connect::Connector;
+use super::super::fault::Fault;
+use super::super::keys::KeyTemplate;
+use super::super::link::{Change, Link, LinkState};
+use super::super::parse;
+
+/// A connection that comes back, and who may use it.
+pub(in super::super) struct Calls {
+    link: watch::Receiver<LinkState>,
+    /// A place for each call that may be with Redis at the same time.
+    room: Semaphore,
+}
+
+/// A script that Redis knows by its hash, or learns.
+pub(super) struct Script {
+    text: &'static str,
+    sha1: OnceLock<String>,
+}
+
+impl Script {
+    pub(super) const fn new(text: &'static str) -> Self {
+        let sha1 = OnceLock::new();
+        Self { text, sha1 }
+    }
+
+    fn sha1(&self) -> &str {
+        self.sha1
+            .get_or_init(|| redis::Script::new(self.text).get_hash().to_owned())
+    }
+
+    /// A call of it on one key. `whole`: with its text, for a server that does not know it yet.
+    fn command(&self, key: &str, arguments: &[&[u8]], whole: bool) -> Cmd {
+        let mut command = Cmd::new();
+        if whole {
+            command.arg("EVAL").arg(self.text);
+        } else {
+            command.arg("EVALSHA").arg(self.sha1());
+        }
+        command.arg(1).arg(key);
+        for argument in arguments {
+            command.arg(*argument);
+        }
+        command
+    }
+}
+
+impl Calls {
+    /// Starts the task that keeps the connection; it ends when `stop` is cancelled.
+    pub(in super::super) fn start(
+        connector: &Connector,
+        keys: &KeyTemplate,
+        tracker: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let (mut link, seen) = Link::new(connector.clone(), keys, "sessions", RECORD_CALLS_MAX);
+        tracker.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    change = link.changed() => match change {
+                        Change::Up => {}
+                        Change::Lost => link.down("the connection to Redis was lost"),
+                    },
+                }
+            }
+        });
+        Self {
+            link: seen,
+            room: Semaphore::new(RECORD_CALLS_MAX),
+        }
+    }
+
+    /// Why nothing can be called right now.
+    pub(in super::super) fn check(&self) -> Result<(), &'static str> {
+        match &*self.link.borrow() {
+            Ok(connected) if connected.is_given_up() => Err("Redis does not answer"),
+            Ok(_) => Ok(()),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Runs a script. Redis that does not know it is told it.
+    pub(super) async fn script(
+        &self,
+        script: &Script,
+        key: &str,
+        arguments: &[&[u8]],
+    ) -> Result<Value, Fault> {
+        match self.command(&script.command(key, arguments, false)).await {
+            Err(Fault::NoScript) => self.command(&script.command(key, arguments, true)).await,
+            done => done,
+        }
+    }
+
+    /// Runs a command; its error reply is a fault.
+    pub(super) async fn command(&self, command: &Cmd) -> Result<Value, Fault> {
+        self.check().map_err(Fault::Lost)?;
+        let _room = match timeout(RECORD_TIMEOUT, self.room.acquire()).await {
+            Ok(Ok(room)) => room,
+            Ok(Err(tokio::sync::AcquireError { .. })) => return Err(Fault::Lost("the log is shutting down")),
+            Err(_) => return Err(Fault::Lost("more is asked than Redis takes")),
+        };
+        // It may have gone while this call waited.
+        self.check().map_err(Fault::Lost)?;
+        let connected = self.link.borrow().clone().map_err(Fault::Lost)?;
+        let mut connection = connected.connection.clone();
+        let started = Instant::now();
+        let answer = match timeout(RECORD_TIMEOUT, connection.send_packed_command(command)).await {
+            Ok(Ok(reply)) => parse::ok(reply),
+            Ok(Err(error)) => Err(Fault::of(&error)),
+            Err(_) => Err(Fault::Lost("Redis does not answer")),
+        };
+        match answer {
+            // When it is asked anew, it may be another server.
+            Err(Fault::Lost(_) | Fault::NotNow(_)) => connected.give_up(),
+            _ => {
+                metrics::histogram!("weir_redis_latency_seconds", "op" => "record").record(started.elapsed())
+            }
+        }
+        answer
+    }
+}
+
+/// A time to live as Redis takes it; less than a millisecond is one.
+pub(super) fn ttl_ms(ttl: Duration) -> String {
+    u64::try_from(ttl.as_millis())
+        .unwrap_or(u64::MAX)
+        .clamp(1, TTL_MS_MAX)
+        .to_string()
+}
+
+/// Redis refuses times to live that overflow its clock.
+const TTL_MS_MAX: u64 = 1 << 53;
