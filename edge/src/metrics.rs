@@ -79,6 +79,18 @@ fn describe() {
         "WebSockets ended, by the name of their close code; `lost` had none."
     );
     describe_counter!(
+        "weir_engine_sessions_opened_total",
+        "Engine.IO sessions opened, by the transport they began with."
+    );
+    describe_counter!(
+        "weir_engine_sessions_closed_total",
+        "Engine.IO sessions ended, by why: `client`, `lost`, `broken`, `protocol` or `draining`."
+    );
+    describe_counter!(
+        "weir_engine_upgrades_total",
+        "Engine.IO sessions that changed from polling to WebSocket."
+    );
+    describe_counter!(
         "weir_rate_limited_total",
         "Requests and publishes refused by the rate limits, by kind."
     );
@@ -209,4 +221,19 @@ pub fn websocket_opened() {
 /// A WebSocket ended; `end` is the name of its close code, or `lost`.
 pub fn websocket_closed(end: &'static str) {
     counter!("weir_websockets_closed_total", "end" => end).increment(1);
+}
+
+/// An Engine.IO session began with this transport.
+pub fn engine_opened(transport: &'static str) {
+    counter!("weir_engine_sessions_opened_total", "transport" => transport).increment(1);
+}
+
+/// An Engine.IO session ended, for this reason.
+pub fn engine_closed(end: &'static str) {
+    counter!("weir_engine_sessions_closed_total", "end" => end).increment(1);
+}
+
+/// An Engine.IO session changed from polling to WebSocket.
+pub fn engine_upgraded() {
+    counter!("weir_engine_upgrades_total").increment(1);
 }

@@ -40,6 +40,11 @@ impl Origins {
         Self { patterns: Vec::new() }
     }
 
+    /// Whether every page may use this edge.
+    pub fn allows_any(&self) -> bool {
+        self.patterns.contains(&Pattern::Any)
+    }
+
     /// Whether a page of this origin may use this edge.
     pub fn allows(&self, origin: &HeaderValue) -> bool {
         let Ok(origin) = origin.to_str() else { return false };
@@ -67,7 +72,7 @@ impl Origins {
     /// Answers preflight requests, and tells browsers which pages may read the answers.
     pub fn layer(&self) -> CorsLayer {
         let origins = self.clone();
-        let allow = match self.patterns.contains(&Pattern::Any) {
+        let allow = match self.allows_any() {
             true => AllowOrigin::any(),
             false => AllowOrigin::predicate(move |origin, _| origins.allows(origin)),
         };

@@ -288,6 +288,23 @@ pub const SIO_DEPTH_MAX: usize = 128;
 /// Bytes that one Socket.IO connection was told and has not taken before it is not read any more.
 pub const SIO_UNSENT_BYTES_MAX: usize = 64 * 1024;
 
+/// Default for the time between two pings of an Engine.IO session.
+pub const ENGINE_PING_INTERVAL: Duration = Duration::from_secs(25);
+/// Default for how long an Engine.IO client may take to answer a ping.
+pub const ENGINE_PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Default for the bytes of one Engine.IO message, and of what is sent or answered at once when polling.
+pub const ENGINE_PAYLOAD_BYTES_MAX: usize = 1_000_000;
+/// Default for how long an Engine.IO client may take to change from polling to WebSocket.
+pub const ENGINE_UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Default for how long an Engine.IO client may take nothing of what is sent to it.
+pub const ENGINE_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the end of an Engine.IO session waits for its client.
+pub const ENGINE_CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Bytes that the connection of a polling client is handed at once.
+pub const ENGINE_ANSWER_CHUNK_BYTES: usize = 32 * 1024;
+/// How often the task of an Engine.IO session goes on at once before others have their turn.
+pub const ENGINE_ROUNDS_MAX: usize = 32;
+
 /// How often the tail looks for streams whose ordinals are due to be checked.
 pub const TAIL_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// Streams that the tail checks in one interval at the most, so that checking many streams costs Redis little.

@@ -1,5 +1,6 @@
 //! What runs on top of an Engine.IO session.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
@@ -47,6 +48,12 @@ pub struct Opened<'a> {
 pub trait Service: Send + Sync + 'static {
     /// What runs on top of a session.
     type Protocol: Protocol;
+
+    /// Whether a client may open a session. The error is what it is told.
+    fn admit(&self, opened: &Opened<'_>) -> Result<(), Cow<'static, str>> {
+        let _ = opened;
+        Ok(())
+    }
 
     /// A session opens.
     fn open(&self, opened: &Opened<'_>) -> Self::Protocol;

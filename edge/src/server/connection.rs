@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{Instrument as _, debug, info_span};
 
+use super::Hosting;
 use super::socket::Socket;
-use crate::app::AppState;
 use crate::metrics;
 use crate::trace::ConnectionId;
 
@@ -55,9 +55,9 @@ impl Connection {
         stream: TcpStream,
         address: SocketAddr,
         permit: OwnedSemaphorePermit,
-        state: &AppState,
+        hosting: &Hosting,
     ) -> io::Result<Self> {
-        let socket = Socket::new(stream, state.config.limits.peer_timeout)?;
+        let socket = Socket::new(stream, hosting.limits.peer_timeout)?;
         metrics::connection_opened();
         Ok(Self {
             socket,
@@ -70,17 +70,17 @@ impl Connection {
     }
 
     /// Serves requests until the client leaves, the connection is upgraded, or the edge has drained.
-    pub(super) async fn serve(self, router: Router, state: AppState, cut: CancellationToken) {
+    pub(super) async fn serve(self, router: Router, hosting: Hosting, cut: CancellationToken) {
         let span = info_span!("connection", id = %self.peer.connection, peer = %self.peer.address);
-        let serving = self.serve_http(router, &state);
+        let serving = self.serve_http(router, &hosting);
         tokio::select! {
             () = serving.instrument(span) => {}
             () = cut.cancelled() => {}
         }
     }
 
-    async fn serve_http(self, router: Router, state: &AppState) {
-        let limits = &state.config.limits;
+    async fn serve_http(self, router: Router, hosting: &Hosting) {
+        let limits = &hosting.limits;
         let used = AtomicBool::new(false);
         let peer = self.peer;
         let service = service_fn(|request: hyper::Request<Incoming>| {
@@ -100,7 +100,7 @@ impl Connection {
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
-            () = state.drain.cancelled() => None,
+            () = hosting.drain.cancelled() => None,
         };
         let ended = match ended {
             Some(ended) => ended,

@@ -10,17 +10,21 @@ mod socket;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Router;
 use shared::limits::{ACCEPT_PAUSE, ACCEPT_QUEUE_MAX, UPKEEP_INTERVAL};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 pub use connection::Peer;
 pub use socket::into_tcp;
 
 use crate::app::{self, AppState};
+use crate::config::LimitSettings;
 use crate::metrics;
 use connection::Connection;
 
@@ -47,11 +51,44 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(ACCEPT_QUEUE_MAX)
 }
 
-/// Serves connections of `listener` until `shutdown` is cancelled and what was under way has ended.
+/// What a server needs to know beside its routes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Hosting {
+    /// Bounds of its connections.
+    pub limits: Arc<LimitSettings>,
+    /// How long a shutdown waits for what is under way.
+    pub drain_deadline: Duration,
+    /// Cancelled by the server when it stops.
+    pub drain: CancellationToken,
+    /// Its connections, and whatever else a shutdown waits for.
+    pub tasks: TaskTracker,
+}
+
+/// Serves an edge until `shutdown` is cancelled and what was under way has ended.
 pub async fn run(listener: TcpListener, state: AppState, shutdown: CancellationToken) -> io::Result<()> {
     let router = app::router(state.clone());
+    let hosting = Hosting {
+        limits: Arc::new(state.config.limits.clone()),
+        drain_deadline: state.config.drain.deadline,
+        drain: state.drain.clone(),
+        tasks: state.tasks.clone(),
+    };
+    let upkeep = || state.rate.forget_idle();
+    host(listener, router, hosting, shutdown, upkeep).await;
+    Ok(())
+}
+
+/// Serves connections of `listener` until `shutdown` is cancelled and what was under way has ended. Calls `tidy` from
+/// time to time.
+pub async fn host(
+    listener: TcpListener,
+    router: Router,
+    hosting: Hosting,
+    shutdown: CancellationToken,
+    tidy: impl Fn(),
+) {
     let mut admission = Admission {
-        permits: Arc::new(Semaphore::new(state.config.limits.connections_max)),
+        permits: Arc::new(Semaphore::new(hosting.limits.connections_max)),
         full: false,
         failing: false,
     };
@@ -63,25 +100,24 @@ pub async fn run(listener: TcpListener, state: AppState, shutdown: CancellationT
             accepted = admission.accept(&listener) => accepted,
             _ = upkeep.tick() => {
                 metrics::run_upkeep();
-                state.rate.forget_idle();
+                tidy();
                 continue;
             }
         };
         let Some((stream, address, permit)) = accepted else {
             continue;
         };
-        match Connection::new(stream, address, permit, &state) {
+        match Connection::new(stream, address, permit, &hosting) {
             Ok(connection) => {
-                let serving = connection.serve(router.clone(), state.clone(), cut.clone());
-                state.tasks.spawn(serving);
+                let serving = connection.serve(router.clone(), hosting.clone(), cut.clone());
+                hosting.tasks.spawn(serving);
             }
             // It was gone before it was served.
             Err(error) => debug!(%error, %address, "cannot set up a connection"),
         }
     }
     drop(listener);
-    drain(&state, &cut).await;
-    Ok(())
+    drain(&hosting, &cut).await;
 }
 
 /// Who may come in. Says once when it is full or cannot accept, not for every connection.
@@ -131,18 +167,21 @@ impl Admission {
 }
 
 /// Asks everybody to come to an end, waits for them, and cuts off who has not ended at the deadline.
-async fn drain(state: &AppState, cut: &CancellationToken) {
-    let deadline = state.config.drain.deadline;
-    state.drain.cancel();
-    state.tasks.close();
+async fn drain(hosting: &Hosting, cut: &CancellationToken) {
+    let deadline = hosting.drain_deadline;
+    hosting.drain.cancel();
+    hosting.tasks.close();
     info!(
-        tasks = state.tasks.len(),
+        tasks = hosting.tasks.len(),
         deadline_s = deadline.as_secs_f64(),
         "draining"
     );
-    if tokio::time::timeout(deadline, state.tasks.wait()).await.is_err() {
+    if tokio::time::timeout(deadline, hosting.tasks.wait())
+        .await
+        .is_err()
+    {
         warn!(
-            tasks = state.tasks.len(),
+            tasks = hosting.tasks.len(),
             "the deadline of the shutdown has passed, cutting off what is left"
         );
     }

@@ -74,6 +74,17 @@ pub(crate) enum Breach {
     TooBig,
 }
 
+impl Breach {
+    /// The code to close with (RFC 6455, section 7.4.1).
+    pub(crate) fn close_code(self) -> u16 {
+        match self {
+            Self::Protocol => 1002,
+            Self::InvalidUtf8 => 1007,
+            Self::TooBig => 1009,
+        }
+    }
+}
+
 /// The header of a frame that a client sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
@@ -151,6 +162,19 @@ pub(super) fn push_header(opcode: Opcode, length: usize, out: &mut Vec<u8>) {
         }
     };
     out.extend_from_slice(&header[..used]);
+}
+
+/// Reads back what [`push_header`] wrote at the beginning of `bytes`: opcode, payload length, header length.
+pub(super) fn read_sent_header(bytes: &[u8]) -> Option<(Opcode, usize, usize)> {
+    let &[first, second, ref rest @ ..] = bytes else {
+        return None;
+    };
+    let (length, rest) = length(second, rest)?;
+    Some((
+        Opcode::of(first & 0x0f)?,
+        length as usize,
+        bytes.len() - rest.len(),
+    ))
 }
 
 /// Removes the mask (RFC 6455, section 5.3); `offset` bytes of the payload came before these.
@@ -242,6 +266,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_sent_header_is_read_back(length in prop_oneof![0usize..300, 65_000usize..66_000, any::<u32>().prop_map(|n| n as usize)]) {
+            let mut out = Vec::new();
+            push_header(Opcode::Binary, length, &mut out);
+            let used = out.len();
+            for cut in 0..used {
+                prop_assert_eq!(read_sent_header(&out[..cut]), None);
+            }
+            prop_assert_eq!(read_sent_header(&out), Some((Opcode::Binary, length, used)));
+        }
+
         #[test]
         fn a_mask_is_removed_in_any_pieces(bytes in prop::collection::vec(any::<u8>(), 0..100), mask: [u8; 4], cut in 0usize..100) {
             let cut = cut.min(bytes.len());

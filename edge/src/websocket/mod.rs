@@ -21,6 +21,7 @@ pub(crate) use decoder::Incoming;
 #[cfg(test)]
 pub(crate) use frame::may_be_sent;
 pub(crate) use frame::{Breach, Opcode};
-pub(crate) use outgoing::{Outgoing, Piece};
+pub(crate) use outgoing::Outgoing;
+pub use outgoing::Piece;
 pub(crate) use socket::{Received, Socket};
 pub(crate) use traffic::Traffic;

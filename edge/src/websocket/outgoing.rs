@@ -16,15 +16,15 @@ const SLICES_MAX: usize = 16;
 
 /// A piece of a message.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Piece<'a> {
+pub enum Piece<'a> {
     /// Copied.
     Copied(&'a [u8]),
     /// Shared with others where it is large, else copied.
     Shared(&'a Bytes),
 }
 
-impl Piece<'_> {
-    fn bytes(&self) -> &[u8] {
+impl<'a> Piece<'a> {
+    fn bytes(self) -> &'a [u8] {
         match self {
             Self::Copied(bytes) => bytes,
             Self::Shared(bytes) => bytes,
@@ -45,15 +45,15 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// Adds a whole message.
-    pub(crate) fn push(&mut self, opcode: Opcode, pieces: &[Piece<'_>]) {
-        let length = pieces.iter().map(|piece| piece.bytes().len()).sum();
+    pub(crate) fn push<'a>(&mut self, opcode: Opcode, pieces: impl Iterator<Item = Piece<'a>> + Clone) {
+        let length = pieces.clone().map(|piece| piece.bytes().len()).sum();
         let before = self.copied.len();
         frame::push_header(opcode, length, &mut self.copied);
         for piece in pieces {
             match piece {
                 Piece::Shared(bytes) if bytes.len() >= WS_SHARED_PIECE_BYTES_MIN => {
                     self.bytes += bytes.len();
-                    self.shared.push_back((self.copied.len(), (*bytes).clone()));
+                    self.shared.push_back((self.copied.len(), bytes.clone()));
                 }
                 piece => self.copied.extend_from_slice(piece.bytes()),
             }
@@ -64,10 +64,8 @@ impl Outgoing {
     /// Adds a close.
     pub(crate) fn push_close(&mut self, code: u16, reason: &str) {
         let code = code.to_be_bytes();
-        self.push(
-            Opcode::Close,
-            &[Piece::Copied(&code), Piece::Copied(reason.as_bytes())],
-        );
+        let pieces = [Piece::Copied(&code), Piece::Copied(reason.as_bytes())];
+        self.push(Opcode::Close, pieces.into_iter());
     }
 
     /// Bytes that wait.
@@ -121,6 +119,33 @@ impl Outgoing {
             }
         }
         self.forget_written();
+    }
+
+    /// The first frame: what it is and how many bytes its payload has. Only if none of it was written.
+    pub(crate) fn front(&self) -> Option<(Opcode, usize)> {
+        let (opcode, length, _) = frame::read_sent_header(&self.copied[self.written..])?;
+        Some((opcode, length))
+    }
+
+    /// Takes the first frame, if none of it was written, and appends its payload.
+    pub(crate) fn pop(&mut self, out: &mut Vec<u8>) -> Option<Opcode> {
+        let (opcode, mut missing, header) = frame::read_sent_header(&self.copied[self.written..])?;
+        self.written += header;
+        self.bytes -= header + missing;
+        while missing > 0 {
+            let end = self.shared.front().map_or(self.copied.len(), |(at, _)| *at);
+            let step = missing.min(end - self.written);
+            out.extend_from_slice(&self.copied[self.written..self.written + step]);
+            self.written += step;
+            missing -= step;
+            if missing > 0 {
+                let (_, bytes) = self.shared.pop_front()?;
+                out.extend_from_slice(&bytes);
+                missing -= bytes.len();
+            }
+        }
+        self.forget_written();
+        Some(opcode)
     }
 
     fn forget_written(&mut self) {
@@ -185,7 +210,7 @@ mod tests {
                 }
             })
             .collect();
-        out.push(opcode, &pieces);
+        out.push(opcode, pieces.iter().copied());
         let payload: Vec<u8> = message
             .pieces
             .iter()
@@ -231,6 +256,24 @@ mod tests {
             prop_assert!(seen == expected);
             prop_assert_eq!(out.copied.capacity() + out.shared.capacity(), 0);
         }
+
+        #[test]
+        fn frames_can_be_taken_back(messages in prop::collection::vec(message(), 0..8)) {
+            let mut out = Outgoing::default();
+            for message in &messages {
+                push(&mut out, message);
+            }
+            for message in &messages {
+                let payload: Vec<u8> = message.pieces.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+                let opcode = if message.binary { Opcode::Binary } else { Opcode::Text };
+                prop_assert_eq!(out.front(), Some((opcode, payload.len())));
+                let mut taken = Vec::new();
+                prop_assert_eq!(out.pop(&mut taken), Some(opcode));
+                prop_assert!(taken == payload);
+            }
+            prop_assert_eq!(out.front(), None);
+            prop_assert!(out.is_empty());
+        }
     }
 
     #[test]
@@ -238,10 +281,8 @@ mod tests {
         let mut out = Outgoing::default();
         let large = Bytes::from(vec![b'x'; WS_SHARED_PIECE_BYTES_MIN]);
         let small = Bytes::from_static(b"small");
-        out.push(
-            Opcode::Text,
-            &[Piece::Copied(b"4"), Piece::Shared(&large), Piece::Shared(&small)],
-        );
+        let pieces = [Piece::Copied(b"4"), Piece::Shared(&large), Piece::Shared(&small)];
+        out.push(Opcode::Text, pieces.into_iter());
         assert!(!large.is_unique());
         assert!(out.copied.len() < 20);
     }

@@ -231,12 +231,12 @@ mod tests {
         let (mut socket, mut peer) = pair(Vec::new()).await;
         let mut out = Outgoing::default();
         let large = Bytes::from(vec![b'l'; 900_000]);
-        let mut expected = 0;
         for _ in 0..20 {
-            out.push(Opcode::Binary, &[Piece::Copied(b"small"), Piece::Shared(&large)]);
-            out.push(Opcode::Text, &[Piece::Copied(b"small")]);
+            let pieces = [Piece::Copied(b"small"), Piece::Shared(&large)];
+            out.push(Opcode::Binary, pieces.into_iter());
+            out.push(Opcode::Text, pieces[..1].iter().copied());
         }
-        expected += out.bytes();
+        let expected = out.bytes();
         // More than the kernel takes at once.
         let early = tokio::select! {
             biased;

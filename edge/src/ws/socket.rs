@@ -43,13 +43,15 @@ impl Socket {
     /// Queues an answer, a ping or the like.
     pub(crate) fn feed_reply(&mut self, opcode: Opcode, payload: &Bytes) {
         let before = self.outgoing.bytes();
-        self.outgoing.push(opcode, &[Piece::Shared(payload)]);
+        self.outgoing
+            .push(opcode, std::iter::once(Piece::Shared(payload)));
         self.reply_bytes += self.outgoing.bytes() - before;
     }
 
     /// Queues something that was fetched because the socket could take it.
     pub(crate) fn feed_delivery(&mut self, opcode: Opcode, payload: &Bytes) {
-        self.outgoing.push(opcode, &[Piece::Shared(payload)]);
+        self.outgoing
+            .push(opcode, std::iter::once(Piece::Shared(payload)));
     }
 
     /// Bytes of answers that wait to be written.

@@ -1,0 +1,140 @@
+//! Pings, and how long their answers may take. Pure: time and traffic are passed in.
+//!
+//! The client expects a ping in time even when much else is sent to it. It must answer each, but a slow client is not
+//! a dead one: any byte it sends, and any room it makes for what it is sent, gives it another while, and as long as
+//! it is not listened to its silence proves nothing.
+
+use std::time::Instant;
+
+use super::Settings;
+use crate::websocket::Traffic;
+
+/// What to do about the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Nothing.
+    Fine,
+    /// Send a ping.
+    Ping,
+    /// It did not answer.
+    Silent,
+    /// It does not take what is sent.
+    Stuck,
+}
+
+/// A wait for something to move.
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    since: Instant,
+    seen: u64,
+}
+
+/// The state of one client.
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    ping_due: Instant,
+    pong: Option<Wait>,
+    write: Option<Wait>,
+    /// A ping is in the outbox; another would not come sooner.
+    ping_unsent: bool,
+}
+
+impl Heartbeat {
+    /// A client that was alive at `now`.
+    pub(crate) fn new(settings: &Settings, now: Instant) -> Self {
+        Self {
+            ping_due: now + settings.ping_interval,
+            pong: None,
+            write: None,
+            ping_unsent: false,
+        }
+    }
+
+    /// The client answered.
+    pub(crate) fn pong(&mut self, settings: &Settings, now: Instant) {
+        if self.pong.take().is_some() {
+            self.ping_due = now + settings.ping_interval;
+        }
+    }
+
+    /// The client has changed its transport: what it did not do on the other one does not count.
+    pub(crate) fn moved(&mut self, now: Instant, traffic: Traffic) {
+        self.write = None;
+        if let Some(pong) = &mut self.pong {
+            *pong = Wait {
+                since: now,
+                seen: life(traffic),
+            };
+        }
+    }
+
+    /// Looks at what has moved. After `Ping` a ping must be sent.
+    ///
+    /// `blocking`: what is unsent should be taken at once, and its wait is bounded.
+    pub(crate) fn check(
+        &mut self,
+        settings: &Settings,
+        now: Instant,
+        traffic: Traffic,
+        blocking: bool,
+    ) -> Check {
+        if blocking && self.is_stuck(settings, now, traffic) {
+            return Check::Stuck;
+        }
+        self.ping_unsent &= traffic.unsent;
+        if let Some(pong) = &mut self.pong {
+            let life = life(traffic);
+            if !traffic.reading || (blocking && self.ping_unsent) || pong.seen != life {
+                *pong = Wait {
+                    since: now,
+                    seen: life,
+                };
+            } else if now >= pong.since + settings.ping_timeout {
+                return Check::Silent;
+            }
+        }
+        if now < self.ping_due || self.ping_unsent {
+            return Check::Fine;
+        }
+        // Counted from when it was due: the client counts from its last one.
+        let latest = now.checked_sub(settings.ping_timeout / 2).unwrap_or(now);
+        let since = self.ping_due.max(latest);
+        self.pong.get_or_insert(Wait {
+            since,
+            seen: life(traffic),
+        });
+        self.ping_due = now + settings.ping_interval;
+        self.ping_unsent = true;
+        Check::Ping
+    }
+
+    /// When to look again at the latest.
+    pub(crate) fn deadline(&self, settings: &Settings) -> Instant {
+        let pong = self.pong.map(|wait| wait.since + settings.ping_timeout);
+        let write = self.write.map(|wait| wait.since + settings.write_timeout);
+        let ping = (!self.ping_unsent).then_some(self.ping_due);
+        let others = [pong, write, ping];
+        let far = self.ping_due + settings.ping_timeout;
+        others.into_iter().flatten().fold(far, Instant::min)
+    }
+
+    fn is_stuck(&mut self, settings: &Settings, now: Instant, traffic: Traffic) -> bool {
+        if !traffic.unsent {
+            self.write = None;
+            return false;
+        }
+        let fresh = Wait {
+            since: now,
+            seen: traffic.writes_resumed,
+        };
+        let wait = self.write.get_or_insert(fresh);
+        if wait.seen != fresh.seen {
+            *wait = fresh;
+        }
+        now >= wait.since + settings.write_timeout
+    }
+}
+
+fn life(traffic: Traffic) -> u64 {
+    traffic.read_bytes.wrapping_add(traffic.writes_resumed)
+}
