@@ -2,49 +2,50 @@
 //!
 //! A bell holds slot numbers, not events: it says where to look, never what is there.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
-use super::lock;
+use futures_util::task::AtomicWaker;
 
-/// Wakes one subscriber and remembers which of its slots have news. Bounded by the number of slots.
+/// Wakes one subscriber and remembers which of its slots may have news.
+///
+/// One bit stands for every 64th slot: few subscribers have more, and for those it is cheaper to look at some slots in
+/// vain than for all others to keep a list.
 #[derive(Default)]
-pub(crate) struct Bell(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    rung: Vec<u32>,
-    waker: Option<Waker>,
+pub(crate) struct Bell {
+    rung: AtomicU64,
+    waker: AtomicWaker,
 }
 
 impl Bell {
-    /// Takes the slots that have news.
-    pub(crate) fn take(&self) -> Vec<u32> {
-        std::mem::take(&mut lock(&self.0).rung)
+    /// Takes the slots that may have news, of `slots` that there are. Rings from now on count anew, so it is to be called
+    /// before looking.
+    pub(crate) fn take(&self, slots: usize) -> impl Iterator<Item = usize> + use<> {
+        let mut rung = self.rung.swap(0, Ordering::AcqRel);
+        let bits = std::iter::from_fn(move || {
+            let bit = rung.trailing_zeros();
+            rung &= rung.checked_sub(1)?;
+            Some(bit as usize)
+        });
+        bits.flat_map(move |bit| (bit..slots).step_by(u64::BITS as usize))
     }
 
     /// Ready as soon as a slot has news. Whoever polled last is woken.
     pub(crate) fn poll_rung(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut state = lock(&self.0);
-        if !state.rung.is_empty() {
+        let rung = || self.rung.load(Ordering::Acquire) != 0;
+        if rung() {
             return Poll::Ready(());
         }
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        Poll::Pending
+        self.waker.register(cx.waker());
+        // Again, for a ring that found no waker yet.
+        if rung() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn ring(&self, slot: u32) {
-        let waker = {
-            let mut state = lock(&self.0);
-            state.rung.push(slot);
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
+        // Where something has rung already, the task was woken and has yet to look.
+        if self.rung.fetch_or(1 << (slot % u64::BITS), Ordering::AcqRel) == 0 {
+            self.waker.wake();
         }
     }
 }
@@ -55,9 +56,7 @@ pub(crate) struct Registration {
     slot: u32,
     /// Where the channel keeps it, so that leaving needs no search.
     pub(super) place: AtomicU32,
-    pending: AtomicBool,
-    /// Whether it is to hear of ephemeral events too.
-    pub(super) listens: bool,
+    listens: bool,
 }
 
 impl Registration {
@@ -66,20 +65,51 @@ impl Registration {
             bell,
             slot,
             place: AtomicU32::new(u32::MAX),
-            pending: AtomicBool::new(false),
             listens,
         }
     }
 
     /// Tells the subscriber to look at this stream. Many rings before it looks are one.
     pub(crate) fn ring(&self) {
-        if !self.pending.swap(true, Ordering::AcqRel) {
-            self.bell.ring(self.slot);
-        }
+        self.bell.ring(self.slot);
     }
 
-    /// The subscriber is about to look: rings from now on count anew. Call it before looking.
-    pub(crate) fn answered(&self) {
-        self.pending.store(false, Ordering::Release);
+    /// Whether it is to hear of ephemeral events too.
+    pub(crate) fn listens(&self) -> bool {
+        self.listens
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::task::noop_waker_ref;
+
+    use super::*;
+
+    fn rung(bell: &Bell, slots: usize) -> Vec<usize> {
+        bell.take(slots).collect()
+    }
+
+    #[test]
+    fn what_rang_is_told_once() {
+        let bell = Bell::default();
+        let cx = Context::from_waker(noop_waker_ref());
+        assert!(bell.poll_rung(&cx).is_pending());
+        for slot in [5, 0, 63, 5] {
+            bell.ring(slot);
+        }
+        assert!(bell.poll_rung(&cx).is_ready());
+        assert_eq!(rung(&bell, 64), [0, 5, 63]);
+        assert!(bell.poll_rung(&cx).is_pending());
+        assert_eq!(rung(&bell, 64), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn of_many_slots_some_are_looked_at_in_vain() {
+        let bell = Bell::default();
+        bell.ring(64 + 3);
+        assert_eq!(rung(&bell, 200), [3, 67, 131, 195]);
+        bell.ring(3);
+        assert_eq!(rung(&bell, 3), [] as [usize; 0], "gone by now");
     }
 }

@@ -383,7 +383,7 @@ impl Channel {
     /// Adds a subscriber. Returns whether the engine has to begin to listen for ephemeral events.
     pub(super) fn register(&self, registration: Arc<Registration>) -> bool {
         let mut state = lock(&self.state);
-        let listens = registration.listens;
+        let listens = registration.listens();
         let last = state.waiting.len();
         state.waiting.push(registration);
         state.place(last);
@@ -401,7 +401,7 @@ impl Channel {
     pub(super) fn deregister(&self, registration: &Arc<Registration>) {
         let mut state = lock(&self.state);
         let mut place = registration.place.load(Ordering::Relaxed) as usize;
-        if registration.listens {
+        if registration.listens() {
             state.listeners -= 1;
             let last_listener = state.listeners;
             state.swap(place, last_listener);

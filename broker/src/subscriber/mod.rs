@@ -3,12 +3,16 @@
 //! A subscriber holds a position per stream and, while it catches up, at most two pages of entries for it. Live it
 //! holds nothing: it takes entries from the [`crate::Channel`]'s ring when its reader asks for more. When the reader
 //! is so slow that the ring has moved on, the subscriber pages through the log until it reaches the ring again.
+//!
+//! Sockets are many, and most of them wait: an idle subscriber of one stream takes about half a kilobyte
+//! (`tests/idle_subscribers.rs`). So there are lists and not maps, what few have is boxed, and buffers go when they are
+//! empty.
 
 mod delivery;
 mod fetch;
 mod slot;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -27,15 +31,22 @@ use crate::{Filter, From, Log, ReadError, Unavailable};
 /// A stream whose `until` lies this far back by this machine's clock has ended: clocks differ a little.
 const UNTIL_GRACE: Duration = Duration::from_secs(1);
 
+/// So many slots take no room for further ones.
+const SLOTS_EXACT_MAX: usize = 4;
+/// So many places in the list of ready slots are kept by an idle subscriber.
+const READY_KEPT_MAX: usize = 4;
+
 /// A reader of one or many streams.
 pub struct Subscriber {
     log: Arc<dyn Log>,
     config: SubscriberConfig,
     bell: Arc<Bell>,
-    slots: Vec<Option<Slot>>,
-    by_name: HashMap<StreamName, usize>,
+    /// What a stream is registered under is its place in here.
+    slots: Vec<Option<Box<Slot>>>,
+    /// How many of the slots are taken.
+    followed: usize,
     /// Slots that may have something to deliver, each at most once.
-    ready: VecDeque<usize>,
+    ready: VecDeque<u32>,
     /// Goes off when the first `until` is reached; there while some stream has one.
     until_timer: Option<Pin<Box<Sleep>>>,
 }
@@ -48,7 +59,7 @@ impl Subscriber {
             config,
             bell: Arc::default(),
             slots: Vec::new(),
-            by_name: HashMap::new(),
+            followed: 0,
             ready: VecDeque::new(),
             until_timer: None,
         }
@@ -65,8 +76,7 @@ impl Subscriber {
         until: Option<EntryId>,
         filter: Filter,
     ) -> Result<Joined, ReadError> {
-        let replaced = self.by_name.get(&stream).copied();
-        if replaced.is_none() && self.by_name.len() >= self.config.streams_max {
+        if self.followed >= self.config.streams_max && self.find(&stream).is_none() {
             return Err(ReadError::TooManySubscriptions(self.config.streams_max));
         }
         let index = self
@@ -74,8 +84,11 @@ impl Subscriber {
             .iter()
             .position(Option::is_none)
             .unwrap_or(self.slots.len());
-        let (number, listens) = (u32::try_from(index).unwrap_or(u32::MAX), self.config.ephemeral);
-        let attachment = self.log.hub().attach(&stream, &self.bell, number, listens)?;
+        let listens = self.config.ephemeral;
+        let attachment = self
+            .log
+            .hub()
+            .attach(&stream, &self.bell, number(index), listens)?;
         let channel = attachment.channel.clone();
         let opened = tokio::time::timeout(READ_TIMEOUT, channel.opened()).await;
         let head = opened.map_err(|_| Unavailable("the stream could not be opened in time".into()))?;
@@ -83,25 +96,31 @@ impl Subscriber {
         if listens {
             // Who cannot hear yet begins all the same.
             let _ = tokio::time::timeout(EPHEMERAL_LISTEN_WAIT, channel.arranged()).await;
-            slot.listen();
+            slot.skip_ephemeral();
         }
         self.unsubscribe(&stream);
         if index == self.slots.len() {
+            if index < SLOTS_EXACT_MAX {
+                self.slots.reserve_exact(1);
+            }
             self.slots.push(None);
         }
-        self.slots[index] = Some(slot);
-        self.by_name.insert(stream, index);
+        self.slots[index] = Some(Box::new(slot));
+        self.followed += 1;
         self.make_ready(index);
         Ok(joined)
     }
 
     /// Stops following `stream`; `false` if it was not followed.
     pub fn unsubscribe(&mut self, stream: &StreamName) -> bool {
-        let Some(index) = self.by_name.remove(stream) else {
-            return false;
-        };
-        self.remove(index);
-        true
+        let found = self.find(stream);
+        found.into_iter().for_each(|index| self.remove(index));
+        found.is_some()
+    }
+
+    fn find(&self, stream: &StreamName) -> Option<usize> {
+        let follows = |slot: &Option<Box<Slot>>| slot.as_ref().is_some_and(|slot| slot.stream() == stream);
+        self.slots.iter().position(follows)
     }
 
     /// The streams that are followed, with the position up to which each has been delivered.
@@ -128,7 +147,7 @@ impl Subscriber {
         loop {
             let left = self.take_rung(max_bytes, out);
             match self.config.order {
-                Order::ByTime if self.by_name.len() > 1 => self.merge(left, out),
+                Order::ByTime if self.followed > 1 => self.merge(left, out),
                 Order::ByTime | Order::PerStream => self.take_turns(left, out),
             }
             if out.len() > before {
@@ -141,7 +160,9 @@ impl Subscriber {
     /// Passes over the ephemeral events that have come so far. For a reader that could take nothing for a while, at the
     /// moment when it can again: what came meanwhile is not news any more.
     pub fn skip_ephemeral(&mut self) {
-        self.slots.iter_mut().flatten().for_each(Slot::skip_ephemeral);
+        for slot in self.slots.iter_mut().flatten() {
+            slot.skip_ephemeral();
+        }
     }
 
     /// Waits for a stream to ring, or for the clock to reach the end of one.
@@ -151,6 +172,9 @@ impl Subscriber {
         }
         let Some(pause) = self.next_until() else {
             self.until_timer = None;
+            if self.ready.capacity() > READY_KEPT_MAX {
+                self.ready = VecDeque::new();
+            }
             return Poll::Pending;
         };
         // Everything that is due now has been looked at, so this is in the future.
@@ -168,11 +192,9 @@ impl Subscriber {
     /// one at the least, so that the log is heard too.
     fn take_rung(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) -> usize {
         let mut left = max_bytes;
-        for index in self.bell.take() {
-            let index = index as usize;
+        for index in self.bell.take(self.slots.len()) {
             // A slot that is gone may still have been rung for.
             if let Some(Some(slot)) = self.slots.get_mut(index) {
-                slot.answered();
                 slot.deliver_ephemeral(out, &mut left);
                 self.make_ready(index);
             }
@@ -184,7 +206,7 @@ impl Subscriber {
         if let Some(Some(slot)) = self.slots.get_mut(index)
             && !std::mem::replace(&mut slot.ready, true)
         {
-            self.ready.push_back(index);
+            self.ready.push_back(number(index));
         }
     }
 
@@ -202,7 +224,7 @@ impl Subscriber {
             .iter()
             .flatten()
             .filter(|slot| slot.is_live())
-            .filter_map(Slot::until);
+            .filter_map(|slot| slot.until());
         let due_ms = untils
             .map(|until| until.ms)
             .min()?
@@ -220,6 +242,7 @@ impl Subscriber {
         while budget > 0
             && let Some(index) = self.ready.pop_front()
         {
+            let index = index as usize;
             let Some(Some(slot)) = self.slots.get_mut(index) else {
                 continue;
             };
@@ -242,18 +265,14 @@ impl Subscriber {
         match step {
             Step::More => self.make_ready(index),
             Step::Idle => {}
-            Step::Ended => {
-                if let Some(Some(slot)) = self.slots.get(index) {
-                    self.by_name.remove(slot.stream());
-                }
-                self.remove(index);
-            }
+            Step::Ended => self.remove(index),
         }
     }
 
     fn remove(&mut self, index: usize) {
         self.slots[index] = None;
-        self.ready.retain(|ready| *ready != index);
+        self.followed -= 1;
+        self.ready.retain(|ready| *ready != number(index));
         // A merged tail may have just one stream left, which from now on delivers when it is ready, not in a merge.
         self.make_all_ready();
     }
@@ -262,7 +281,7 @@ impl Subscriber {
     /// its next entry may be older than theirs.
     fn merge(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) {
         while let Some(index) = self.ready.pop_front() {
-            if let Some(Some(slot)) = self.slots.get_mut(index) {
+            if let Some(Some(slot)) = self.slots.get_mut(index as usize) {
                 slot.ready = false;
                 slot.refill(&self.log, max_bytes);
             }
@@ -302,6 +321,11 @@ impl Subscriber {
             }
         }
     }
+}
+
+/// A slot as its stream's registration knows it.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 impl std::fmt::Debug for Subscriber {

@@ -14,8 +14,12 @@ use crate::{Delivery, Filter, From, Joined, Log, Page, ReadError, ReadRequest};
 
 /// Pages begin with this many entries, grow for a reader that is fast and shrink for one that is slow, so that slow
 /// readers hold little.
-const PAGE_ENTRIES_FIRST: usize = 256;
-const PAGE_ENTRIES_MIN: usize = 32;
+const PAGE_ENTRIES_FIRST: u16 = 256;
+const PAGE_ENTRIES_MIN: u16 = 32;
+const PAGE_ENTRIES_LARGEST: u16 = PAGE_ENTRIES_MAX as u16;
+const _: () = assert!(PAGE_ENTRIES_LARGEST as usize == PAGE_ENTRIES_MAX);
+/// Room for so many entries is kept by an idle slot.
+const ITEMS_KEPT_MAX: usize = 4;
 /// A page that was taken within this time was too small, one that took longer than the other too large.
 const PAGE_FAST: Duration = Duration::from_millis(250);
 const PAGE_SLOW: Duration = Duration::from_secs(1);
@@ -38,34 +42,48 @@ pub(super) enum Step {
 /// One stream of a subscriber.
 pub(super) struct Slot {
     place: Attachment,
-    filter: Filter,
-    until: Option<EntryId>,
+    /// What holds entries back; few have it.
+    terms: Option<Box<Terms>>,
     /// Up to where the reader has been given everything.
     delivered: Cursor,
     /// Up to where `items` reaches: where the next page or pull goes on.
     fetched: Cursor,
     items: VecDeque<Item>,
     mode: Mode,
-    page_entries: usize,
-    page_at: Instant,
+    /// The number of the ephemeral event that it wants next, if it wants any.
+    heard: u64,
+    /// How many entries the next page is to have.
+    page_entries: u16,
     caught_up_told: bool,
-    passed: usize,
     /// Whether it is in the subscriber's list of ready slots.
     pub(super) ready: bool,
-    /// The number of the ephemeral event that it wants next, if it wants any.
-    heard: Option<u64>,
+}
+
+/// What of a stream the reader wants.
+struct Terms {
+    filter: Filter,
+    until: Option<EntryId>,
+    /// Entries that the filter has held back since the reader was told how far it has come.
+    passed: usize,
 }
 
 enum Mode {
     /// Takes from the ring; the number is that of the next entry.
     Live(u64),
-    /// Reads pages; at most one read is under way.
-    Paging(Option<Fetch>),
+    /// Reads pages.
+    Paging(Box<Paging>),
+}
+
+struct Paging {
+    /// At most one read is under way.
+    fetch: Option<Fetch>,
+    /// When the page came that is being delivered, if it came while paging.
+    page_at: Option<Instant>,
 }
 
 enum Item {
     Entry(Arc<Entry>),
-    Verdict(Verdict, Cursor),
+    Verdict(Box<(Verdict, Cursor)>),
     CaughtUp,
 }
 
@@ -124,7 +142,7 @@ impl Slot {
                 };
             }
             if let Fetched::Page { page, start, epoch } =
-                fetch::read(log, &slot.place.channel, cursor, slot.page_entries).await?
+                fetch::read(log, &slot.place.channel, cursor, PAGE_ENTRIES_FIRST.into()).await?
             {
                 slot.take_page(&page, start, epoch, true);
                 break Joined {
@@ -155,46 +173,51 @@ impl Slot {
     }
 
     fn new(place: Attachment, until: Option<EntryId>, filter: Filter) -> Self {
-        Self {
-            place,
+        let terms = Terms {
             filter,
             until,
+            passed: 0,
+        };
+        let matter = until.is_some() || !terms.filter.passes_all();
+        Self {
+            place,
+            terms: matter.then(|| Box::new(terms)),
             delivered: Cursor::START,
             fetched: Cursor::START,
             items: VecDeque::new(),
-            mode: Mode::Paging(None),
+            mode: Mode::Paging(Box::new(Paging {
+                fetch: None,
+                page_at: Some(Instant::now()),
+            })),
+            heard: 0,
             page_entries: PAGE_ENTRIES_FIRST,
-            page_at: Instant::now(),
             caught_up_told: false,
-            passed: 0,
             ready: false,
-            heard: None,
         }
     }
 
-    /// Takes ephemeral events from now on.
-    pub(super) fn listen(&mut self) {
-        self.heard = Some(self.place.channel.ephemeral_end());
-    }
-
-    /// Those that have come so far are not wanted any more.
+    /// The ephemeral events that have come so far are not wanted.
     pub(super) fn skip_ephemeral(&mut self) {
-        if self.heard.is_some() {
-            self.listen();
+        if self.place.registration.listens() {
+            self.heard = self.place.channel.ephemeral_end();
         }
     }
 
     /// Delivers the ephemeral events that have come, as far as they fit; the older ones among the others are passed over.
     pub(super) fn deliver_ephemeral(&mut self, out: &mut Vec<Delivery>, left: &mut usize) {
-        let Some(heard) = self.heard else { return };
-        let (filter, bytes_max) = (&self.filter, *left);
-        let end = self.place.channel.pull_ephemeral(heard, bytes_max, |event| {
-            if filter.passes(&event.event) {
+        if !self.place.registration.listens() {
+            return;
+        }
+        let (terms, bytes_max) = (&self.terms, *left);
+        self.heard = self.place.channel.pull_ephemeral(self.heard, bytes_max, |event| {
+            if terms
+                .as_ref()
+                .is_none_or(|terms| terms.filter.passes(&event.event))
+            {
                 *left = left.saturating_sub(event.event.size_bytes() + ITEM_BYTES);
                 out.push(Delivery::Ephemeral(event.clone()));
             }
         });
-        self.heard = Some(end);
     }
 
     pub(super) fn stream(&self) -> &StreamName {
@@ -206,7 +229,7 @@ impl Slot {
     }
 
     pub(super) fn until(&self) -> Option<EntryId> {
-        self.until
+        self.terms.as_ref()?.until
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -217,16 +240,11 @@ impl Slot {
         self.items.is_empty()
     }
 
-    /// The subscriber is about to look at this slot: later rings count anew.
-    pub(super) fn answered(&self) {
-        self.place.registration.answered();
-    }
-
     /// Where the next item belongs in the order of IDs; verdicts come before everything.
     pub(super) fn front_id(&self) -> Option<EntryId> {
         self.items.front().map(|item| match item {
             Item::Entry(entry) => entry.id(),
-            Item::Verdict(..) | Item::CaughtUp => EntryId::ZERO,
+            Item::Verdict(_) | Item::CaughtUp => EntryId::ZERO,
         })
     }
 
@@ -249,7 +267,7 @@ impl Slot {
     /// Nothing to deliver: waits, unless the clock has passed the end.
     pub(super) fn idle(&mut self, out: &mut Vec<Delivery>) -> Step {
         let over_ms = self
-            .until
+            .until()
             .map(|until| until.ms.saturating_add(UNTIL_GRACE.as_millis() as u64));
         if self.is_live() && over_ms.is_some_and(|over_ms| over_ms <= time::now_ms()) {
             return self.end(out);
@@ -260,52 +278,65 @@ impl Slot {
     /// Gets items from the ring or the log, as far as they are there.
     pub(super) fn refill(&mut self, log: &Arc<dyn Log>, bytes_max: usize) {
         loop {
-            match &self.mode {
+            match &mut self.mode {
                 Mode::Live(_) if !self.items.is_empty() => return,
                 Mode::Live(number) => {
                     let number = *number;
                     self.pull(number, bytes_max);
                     if self.is_live() {
+                        self.let_go_of_room();
                         return;
                     }
                 }
-                Mode::Paging(Some(fetch)) => {
-                    let from = fetch.from;
-                    let Some(fetched) = fetch.take() else { return };
-                    self.mode = Mode::Paging(None);
-                    self.take_fetched(&fetched, from, log);
+                Mode::Paging(paging) => {
+                    if let Some(fetch) = &paging.fetch {
+                        let from = fetch.from;
+                        let Some(fetched) = fetch.take() else { return };
+                        paging.fetch = None;
+                        self.take_fetched(&fetched, from, log);
+                    } else if self.items.is_empty() || self.reads_ahead() {
+                        return self.fetch(log, Duration::ZERO);
+                    } else {
+                        return;
+                    }
                 }
-                Mode::Paging(None) if self.items.is_empty() || self.reads_ahead() => {
-                    return self.fetch(log, Duration::ZERO);
-                }
-                Mode::Paging(None) => return,
             }
+        }
+    }
+
+    /// A slot that is idle keeps no room for entries to come.
+    fn let_go_of_room(&mut self) {
+        if self.items.is_empty() && self.items.capacity() > ITEMS_KEPT_MAX {
+            self.items = VecDeque::new();
         }
     }
 
     /// A fast reader's next page is read while it takes this one.
     fn reads_ahead(&self) -> bool {
-        self.page_entries == PAGE_ENTRIES_MAX && self.items.len() < PAGE_ENTRIES_MAX
+        usize::from(self.page_entries) == PAGE_ENTRIES_MAX && self.items.len() < PAGE_ENTRIES_MAX
     }
 
     fn fetch(&mut self, log: &Arc<dyn Log>, pause: Duration) {
-        let taken_in = self.page_at.elapsed();
-        if taken_in < PAGE_FAST {
-            self.page_entries = (self.page_entries * 2).min(PAGE_ENTRIES_MAX);
-        } else if taken_in > PAGE_SLOW {
-            self.page_entries = (self.page_entries / 2).max(PAGE_ENTRIES_MIN);
+        let Mode::Paging(paging) = &mut self.mode else {
+            return;
+        };
+        match paging.page_at.map(|at| at.elapsed()) {
+            Some(taken_in) if taken_in < PAGE_FAST => {
+                self.page_entries = (self.page_entries * 2).min(PAGE_ENTRIES_LARGEST);
+            }
+            Some(taken_in) if taken_in > PAGE_SLOW => {
+                self.page_entries = (self.page_entries / 2).max(PAGE_ENTRIES_MIN);
+            }
+            _ => {}
         }
-        self.mode = Mode::Paging(Some(Fetch::start(
-            log,
-            &self.place,
-            self.fetched,
-            self.page_entries,
-            pause,
-        )));
+        let limit = self.page_entries.into();
+        paging.fetch = Some(Fetch::start(log, &self.place, self.fetched, limit, pause));
     }
 
     fn take_fetched(&mut self, fetched: &Fetched, from: Cursor, log: &Arc<dyn Log>) {
-        self.page_at = Instant::now();
+        if let Mode::Paging(paging) = &mut self.mode {
+            paging.page_at = Some(Instant::now());
+        }
         match fetched {
             Fetched::InRing => {
                 if let Some(join) = self.place.channel.join(from, None) {
@@ -335,7 +366,8 @@ impl Slot {
             Verdict::Unverified => first || self.fetched.ordinal.is_some(),
         };
         if told {
-            self.items.push_back(Item::Verdict(page.verdict, start));
+            self.items
+                .push_back(Item::Verdict(Box::new((page.verdict, start))));
         }
         self.items.extend(page.entries.iter().cloned().map(Item::Entry));
         self.fetched = if page.entries.is_empty() && page.verdict != Verdict::Reset && !page.tail_reached {
@@ -392,7 +424,10 @@ impl Slot {
             }
             Pull::Taken { .. } | Pull::Behind => {
                 metrics::counter!("weir_fell_behind_total").increment(1);
-                self.mode = Mode::Paging(None);
+                self.mode = Mode::Paging(Box::new(Paging {
+                    fetch: None,
+                    page_at: None,
+                }));
             }
         }
     }
@@ -402,8 +437,8 @@ impl Slot {
         let Some(item) = self.items.pop_front() else {
             return Step::Idle;
         };
-        if self.items.is_empty() && self.items.capacity() > PAGE_ENTRIES_MIN {
-            self.items = VecDeque::new();
+        if self.items.capacity() > usize::from(PAGE_ENTRIES_MIN) {
+            self.let_go_of_room();
         }
         let stream = || self.place.channel.stream().clone();
         match item {
@@ -412,7 +447,8 @@ impl Slot {
                 stream: stream(),
                 cursor: self.delivered,
             }),
-            Item::Verdict(verdict, cursor) => {
+            Item::Verdict(told) => {
+                let (verdict, cursor) = *told;
                 self.delivered = cursor;
                 match verdict {
                     Verdict::Continuous => {}
@@ -437,24 +473,26 @@ impl Slot {
     }
 
     fn deliver_entry(&mut self, entry: Arc<Entry>, out: &mut Vec<Delivery>, left: &mut usize) -> Step {
-        if self.until.is_some_and(|until| entry.id() > until) {
+        if self.until().is_some_and(|until| entry.id() > until) {
             return self.end(out);
         }
         self.delivered = entry.cursor;
-        if self.filter.passes(&entry.event) {
-            *left = left.saturating_sub(entry.event.size_bytes() + ITEM_BYTES);
-            self.passed = 0;
-            out.push(Delivery::Event(entry));
-            return Step::More;
+        if let Some(terms) = &mut self.terms {
+            let passes = terms.filter.passes(&entry.event);
+            terms.passed = if passes { 0 } else { terms.passed + 1 };
+            if !passes {
+                if terms.passed >= PASSED_MAX {
+                    terms.passed = 0;
+                    out.push(Delivery::Passed {
+                        stream: self.stream().clone(),
+                        cursor: self.delivered,
+                    });
+                }
+                return Step::More;
+            }
         }
-        self.passed += 1;
-        if self.passed >= PASSED_MAX {
-            self.passed = 0;
-            out.push(Delivery::Passed {
-                stream: self.stream().clone(),
-                cursor: self.delivered,
-            });
-        }
+        *left = left.saturating_sub(entry.event.size_bytes() + ITEM_BYTES);
+        out.push(Delivery::Event(entry));
         Step::More
     }
 
