@@ -182,8 +182,12 @@ impl Subscriber {
         let timer = self
             .until_timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        timer.as_mut().reset(due);
+        // Not where it has gone off: that would put off the end again and again.
+        if !timer.is_elapsed() && due < timer.deadline() {
+            timer.as_mut().reset(due);
+        }
         ready!(timer.as_mut().poll(cx));
+        self.until_timer = None;
         self.make_all_ready();
         Poll::Ready(())
     }

@@ -120,6 +120,28 @@ pub(crate) async fn until_in_the_past_ends_at_once<F: Fixture>() {
     ended(&mut tail, Cursor::START).await;
 }
 
+/// Nothing is published behind it: the clock of this machine ends it.
+pub(crate) async fn until_comes_by_the_clock<F: Fixture>() {
+    let fixture = F::start(Settings::default()).await;
+    let (log, stream, other) = (fixture.log(), name("doc:1"), name("doc:2"));
+    let at = publish(&log, &stream, 1..=2).await;
+    let mut tail = Tail::new(&log);
+    let now_ms = shared::time::now_ms();
+    let until = |after_ms| Some(shared::EntryId::new(now_ms + after_ms, 0));
+    // The later one first: the timer has to be set for the earlier one then.
+    tail.follow_part(&other, From::Start, until(600), Filter::default())
+        .await;
+    assert_eq!(tail.caught_up(&other).await, Cursor::START);
+    let pending = tokio::time::timeout(Duration::from_millis(1), tail.next()).await;
+    assert!(pending.is_err(), "{pending:?}");
+    tail.follow_part(&stream, From::Start, until(200), Filter::default())
+        .await;
+    tail.expect(&stream, 1..=2).await;
+    ended(&mut tail, at[1]).await;
+    ended(&mut tail, Cursor::START).await;
+    assert_eq!(tail.subscriber().positions().count(), 0);
+}
+
 pub(crate) async fn merged_by_time<F: Fixture>() {
     let fixture = F::start(Settings::default()).await;
     let log = fixture.log();

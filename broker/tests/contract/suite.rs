@@ -72,6 +72,7 @@ macro_rules! contract_suite {
                 caught_up_is_told_once,
                 until_ends_it,
                 until_in_the_past_ends_at_once,
+                until_comes_by_the_clock,
                 merged_by_time,
                 each_stream_on_its_own,
                 too_many_streams,
