@@ -90,14 +90,6 @@ pub(crate) fn take(outgoing: &mut Outgoing, bytes_max: usize) -> Vec<u8> {
     out
 }
 
-/// Adds a packet to a payload.
-pub(crate) fn push(packet: &[u8], out: &mut Vec<u8>) {
-    if !out.is_empty() {
-        out.push(SEPARATOR);
-    }
-    out.extend_from_slice(packet);
-}
-
 fn push_binary(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(BINARY);
     let start = out.len();

@@ -36,8 +36,6 @@ pub(crate) enum Input {
     ProbePacket(Result<Packet, NoPacket>),
     /// The WebSocket that is tried is gone.
     ProbeLost,
-    /// The last GET was answered with everything that waited and the end behind it.
-    Closed,
     /// The client closed the WebSocket of the session.
     SocketClosed,
     /// The client broke a rule on the WebSocket of the session.
@@ -186,7 +184,6 @@ impl Core {
             Input::PostBroken | Input::SocketBroken => self.end(Ended::Broken, now, out),
             Input::PostLost | Input::SocketLost => self.end(Ended::Lost, now, out),
             Input::SocketClosed => self.end(Ended::Client, now, out),
-            Input::Closed => self.end(self.closed(), now, out),
             Input::Drain => self.drain(now + settings.drain_timeout, out),
         }
     }

@@ -218,7 +218,6 @@ impl<P: Protocol> Session<P> {
     }
 
     fn answer(&mut self, get: oneshot::Sender<GetAnswer>, answer: Answer, now: Instant) {
-        let mut last = false;
         let body = match answer {
             Answer::Refused => {
                 let _ = get.send(GetAnswer::Refused);
@@ -226,21 +225,15 @@ impl<P: Protocol> Session<P> {
             }
             Answer::Noop => NOOP.to_vec(),
             Answer::Close => CLOSE.to_vec(),
-            Answer::Outbox => {
-                let mut body = payload::take(self.outbox.frames(), self.settings.max_payload);
-                last = self.outbox.is_closing() && self.outbox.is_empty();
-                if last {
-                    payload::push(CLOSE, &mut body);
-                }
-                body
-            }
+            // The end comes in an answer of its own. The official Socket.IO client looks at all packets of an answer before it
+            // hands on the first message, and what it has to hand on when it is closed already it keeps for its next
+            // session, which gets the same messages again.
+            Answer::Outbox => payload::take(self.outbox.frames(), self.settings.max_payload),
         };
         let Link::Polling(link) = &self.link else { return };
         let sent = get.send(GetAnswer::Payload(body.into(), link.transfer.clone()));
         if sent.is_err() {
             self.handle(Input::GetLost, now);
-        } else if last {
-            self.handle(Input::Closed, now);
         }
     }
 }
