@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use broker::Log;
-use shared::StreamName;
+use shared::{EdgeId, StreamName};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,11 +13,13 @@ use crate::config::Config;
 use crate::error::{ApiError, Code};
 use crate::origins::Origins;
 use crate::rate::RateLimits;
-use crate::{http, metrics, ws};
+use crate::{gateway, http, metrics, ws};
 
 /// What all requests share. Cheap to clone.
 #[derive(Clone)]
 pub struct AppState {
+    /// The name of this edge among those that share the log.
+    pub edge: EdgeId,
     /// The streams.
     pub log: Arc<dyn Log>,
     /// Everything an operator may set.
@@ -41,6 +43,8 @@ impl AppState {
         metrics::install();
         let origins = Origins::parse(&config.cors.allowed_origins).unwrap_or_else(|_| Origins::none());
         Self {
+            // It is no secret, it only has to be another one than that of any other edge.
+            edge: EdgeId::from_random(std::array::from_fn(|_| fastrand::u8(..))),
             log,
             rate: Arc::new(RateLimits::new(&config.rate)),
             origins: Arc::new(origins),
@@ -66,9 +70,10 @@ impl AppState {
     }
 }
 
-/// Every path this edge serves; unknown paths and methods are answered with a JSON error.
+/// Every path this edge serves; unknown paths and methods are answered with a JSON error. To be called within the
+/// runtime that serves them.
 pub fn router(state: AppState) -> Router {
-    Router::new()
+    let routes = Router::new()
         .merge(http::routes())
         .merge(ws::routes())
         .fallback(|request: Request| async move {
@@ -84,5 +89,9 @@ pub fn router(state: AppState) -> Router {
         .layer(axum::middleware::from_fn_with_state(state.clone(), http::observe))
         // Outermost, so that a page can read refusals too.
         .layer(state.origins.layer())
-        .with_state(state)
+        .with_state(state.clone());
+    match state.config.socketio.enabled {
+        true => routes.merge(gateway::routes(state)),
+        false => routes,
+    }
 }

@@ -18,13 +18,17 @@
 //! and the command-line clients.
 
 pub mod app;
+mod appends;
 pub mod cli;
 pub mod config;
 pub mod engineio;
 pub mod error;
+pub mod gateway;
 pub mod http;
 pub mod metrics;
 pub mod origins;
+mod page;
+mod random;
 pub mod rate;
 pub mod server;
 pub mod socketio;

@@ -2,7 +2,7 @@
 //!
 //! The broker counts what happens below the edge through the same facade; [`describe`] explains those too.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -77,6 +77,18 @@ fn describe() {
     describe_counter!(
         "weir_websockets_closed_total",
         "WebSockets ended, by the name of their close code; `lost` had none."
+    );
+    describe_gauge!(
+        "weir_socketio_sockets",
+        "Socket.IO clients in namespaces, by namespace as it is configured."
+    );
+    describe_counter!(
+        "weir_socketio_sessions_total",
+        "Socket.IO clients let in, by how: `fresh`, `recovered`, or `lost` for those whose session was gone."
+    );
+    describe_counter!(
+        "weir_socketio_events_total",
+        "Events of Socket.IO clients, by what they led to: `route`, `built_in`, or `refused`."
     );
     describe_counter!(
         "weir_engine_sessions_opened_total",
@@ -236,4 +248,24 @@ pub fn engine_closed(end: &'static str) {
 /// An Engine.IO session changed from polling to WebSocket.
 pub fn engine_upgraded() {
     counter!("weir_engine_upgrades_total").increment(1);
+}
+
+/// A Socket.IO client has come into a namespace of this kind.
+pub fn socket_opened(namespace: &Arc<str>) {
+    gauge!("weir_socketio_sockets", "namespace" => Arc::clone(namespace)).increment(1.0);
+}
+
+/// A Socket.IO client has left a namespace of this kind.
+pub fn socket_closed(namespace: &Arc<str>) {
+    gauge!("weir_socketio_sockets", "namespace" => Arc::clone(namespace)).decrement(1.0);
+}
+
+/// A Socket.IO client was let in: `fresh`, `recovered` or `lost`.
+pub fn session_began(how: &'static str) {
+    counter!("weir_socketio_sessions_total", "how" => how).increment(1);
+}
+
+/// An event of a Socket.IO client led to a `route`, to something `built_in`, or was `refused`.
+pub fn socket_event(to: &'static str) {
+    counter!("weir_socketio_events_total", "to" => to).increment(1);
 }

@@ -17,6 +17,8 @@ pub enum WireSlot {
     WsJson = 3,
     /// The whole `event` frame of a WebSocket that speaks MessagePack.
     WsMessagePack = 4,
+    /// The Socket.IO event up to its offset, with where its binary parts are (`gateway::delivery`).
+    SocketIo = 5,
 }
 
 impl WireSlot {
@@ -26,4 +28,4 @@ impl WireSlot {
     }
 }
 
-const _: () = assert!(WireSlot::WsMessagePack.index() < shared::WIRE_SLOTS);
+const _: () = assert!(WireSlot::SocketIo.index() < shared::WIRE_SLOTS);

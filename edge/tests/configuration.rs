@@ -76,8 +76,17 @@ fn the_reference_names_every_option_and_no_other() {
 fn the_example_of_the_reference_loads() {
     let (_, rest) = REFERENCE.split_once("```toml\n").unwrap();
     let (example, _) = rest.split_once("```").unwrap();
-    let config = Config::from_toml(example).unwrap();
+    let mut config = Config::from_toml(example).unwrap();
+    // The file of the secret is not on this machine.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "sixteen bytes...\n").unwrap();
+    config.cluster.secret_file = Some(file.path().to_path_buf());
     config.validate().unwrap();
+    let secret = config.cluster.read_secret().unwrap().unwrap();
+    assert_eq!(secret.expose(), "sixteen bytes...");
+    assert_eq!(config.socketio.namespaces.len(), 2);
+    assert!(config.socketio.namespaces[0].recovery && !config.socketio.namespaces[1].recovery);
+    assert_eq!(config.socketio.routes[0].event, "join_document");
     assert_eq!(config.limits.event_bytes_max, 256 * 1024);
     let of = |name: &str| config.retention.of(&name.parse::<StreamName>().unwrap()).clone();
     assert_eq!(of("user:1").entries_max, Some(50_000));
@@ -85,7 +94,7 @@ fn the_example_of_the_reference_loads() {
     assert_eq!(of("log:api").idle_max, config.retention.default.idle_max);
     assert_eq!(of("doc:1").entries_max, Some(50_000));
     assert_eq!(of("doc:1").age_max, None);
-    assert!(!format!("{config:?}").contains("secret"), "{config:?}");
+    assert!(!format!("{config:?}").contains(":secret@"), "{config:?}");
 }
 
 #[test]
@@ -134,6 +143,45 @@ fn mistakes_are_told_in_one_line_that_names_the_place() {
     );
     refused("rate.trusted_proxies = [\"lb\"]", "IP");
     refused("listen = ", "1:");
+    refused("socketio.path = \"socket.io\"", "socketio.path: \"socket.io\"");
+    refused("socketio.path = \"/v1/\"", "socketio.path");
+    refused("socketio.ping_interval = \"0s\"", "socketio.ping_interval");
+    refused("socketio.max_payload = 1", "socketio.max_payload");
+    refused("socketio.session_ttl = \"1ms\"", "socketio.session_ttl");
+    refused("socketio.namespaces = []", "socketio.namespaces");
+    refused(
+        "socketio.namespaces = [{name = \"/\", recover = true}]",
+        "unknown field `recover`",
+    );
+    refused(
+        "[[socketio.routes]]\nevent = \"e\"\naction = \"publish\"\nstream = \"doc:{x}\"",
+        "4:10: {x} is no placeholder",
+    );
+    refused(
+        "[[socketio.routes]]\nevent = \"e\"\naction = \"publish\"\nstream = \"a b\"",
+        "socketio.routes: \"e\" in /: stream \"a b\"",
+    );
+    refused(
+        "[[socketio.routes]]\nevent = \"e\"\naction = \"shout\"",
+        "unknown variant `shout`",
+    );
+    refused("cluster.advertise = \"7400\"", "cluster.advertise");
+    refused("cluster.advertise = \"http://a:1\"", "cluster.advertise");
+    refused("cluster.advertise = \"[::1:7400\"", "cluster.advertise");
+    refused("cluster.secret = \"short\"", "a secret has 16");
+    refused("cluster.secret_file = \"/nowhere/at/all\"", "/nowhere/at/all");
+    refused(
+        "cluster.secret = \"sixteen bytes...\"\ncluster.secret_file = \"x\"",
+        "exclude each other",
+    );
+}
+
+#[test]
+fn a_secret_is_not_repeated() {
+    let config = Config::from_toml("cluster.secret = \"only the edges know\"").unwrap();
+    assert!(!format!("{config:?}").contains("only"), "{config:?}");
+    let error = Config::from_toml("cluster.secret = \"ssh\"").unwrap_err();
+    assert!(!error.to_string().contains("ssh"), "{error}");
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl Event {
 }
 
 /// How many encodings an entry keeps; who uses which is decided in one place, above this crate.
-pub const WIRE_SLOTS: usize = 5;
+pub const WIRE_SLOTS: usize = 6;
 
 /// An event in its place: shared by everyone it is delivered to, with its encodings made once.
 #[derive(Debug)]

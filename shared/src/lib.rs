@@ -27,6 +27,6 @@ pub mod wire;
 pub use cursor::{Cursor, CursorError, MultiCursor};
 pub use entry::{DEFAULT_EVENT, Entry, Event, Payload, Text, WIRE_SLOTS};
 pub use id::{EntryId, EntryIdError, Ordinal};
-pub use name::{NameError, StreamName, StreamPattern};
+pub use name::{NameError, StreamName, StreamPattern, covers};
 pub use token::{EdgeId, SessionId, TokenError};
 pub use verdict::{StreamView, Verdict};

@@ -348,3 +348,23 @@ pub const INGEST_ANSWERS_QUEUED_MAX: usize = 4;
 pub const ACCEPT_QUEUE_MAX: u32 = 4_096;
 /// How often the server folds its counters and forgets clients that have gone quiet.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Default for how long a lost Socket.IO session can be recovered.
+pub const SIO_SESSION_TTL: Duration = Duration::from_secs(2 * 60);
+/// Default for the publishes of one Socket.IO socket that are not acknowledged yet; beyond that it is not read.
+pub const SIO_PUBLISHES_IN_FLIGHT_MAX: usize = 256;
+/// Bytes of the publishes of one Socket.IO socket that are not acknowledged yet; beyond that it is not read.
+pub const SIO_PUBLISH_BYTES_IN_FLIGHT_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of the filter of one Socket.IO subscription: it is kept in the record of the session.
+pub const SIO_FILTER_BYTES_MAX: usize = 400;
+/// Pages that one Socket.IO socket reads at the same time; beyond that it is not read.
+pub const SIO_PAGES_IN_FLIGHT_MAX: usize = 4;
+/// Bytes of the events of one page on Socket.IO; a page that holds more is shortened. One event may be above it.
+pub const SIO_PAGE_BYTES_MAX: usize = 512 * 1024;
+/// How long a socket may be unable to take anything before the ephemeral events that have come meanwhile are not news to
+/// it any more.
+pub const EPHEMERAL_PATIENCE: Duration = Duration::from_secs(1);
+/// Bytes of the secret that edges share.
+pub const CLUSTER_SECRET_BYTES_MIN: usize = 16;
+/// Bytes of the secret that edges share, at the most.
+pub const CLUSTER_SECRET_BYTES_MAX: usize = 1_000;

@@ -86,6 +86,25 @@ pub enum NameError {
     Character(char),
 }
 
+/// Whether `pattern`, in which `*` stands for any run of characters, covers `text` from its first to its last character.
+pub fn covers(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
 /// A pattern over stream names: `*` stands for any run of characters, everything else for itself.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct StreamPattern(Box<str>);
@@ -93,21 +112,7 @@ pub struct StreamPattern(Box<str>);
 impl StreamPattern {
     /// Whether the pattern covers `name` from its first to its last character.
     pub fn matches(&self, name: &StreamName) -> bool {
-        let mut parts = self.0.split('*');
-        let first = parts.next().unwrap_or_default();
-        let Some(mut rest) = name.as_str().strip_prefix(first) else {
-            return false;
-        };
-        let Some(last) = parts.next_back() else {
-            return rest.is_empty();
-        };
-        for part in parts {
-            match rest.find(part) {
-                Some(at) => rest = &rest[at + part.len()..],
-                None => return false,
-            }
-        }
-        rest.ends_with(last)
+        covers(&self.0, name.as_str())
     }
 
     /// The pattern as text.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared::{Cursor, Entry, StreamName, Verdict};
 
-use crate::EphemeralEvent;
+use crate::{EphemeralEvent, From};
 
 /// How entries of several streams are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,20 @@ pub struct Joined {
     pub head: Cursor,
     /// What was lost before the first delivery. A `gap` or `reset` found here is *also* delivered, first.
     pub verdict: Verdict,
+}
+
+impl Joined {
+    /// The position that a client may resume from once it has seen this, which began where it `asked` to. Where something
+    /// is missing that is the position it asked for, so that it is told again if it is cut off before the verdict
+    /// reaches its place.
+    pub fn resume_from(&self, asked: From) -> Cursor {
+        match (self.verdict, asked) {
+            (Verdict::Continuous, _) => self.cursor,
+            (_, From::Cursor(asked)) => asked,
+            (_, From::Start) => Cursor::START,
+            (_, From::Now | From::Last(_) | From::Since(_)) => self.cursor,
+        }
+    }
 }
 
 /// What [`crate::Subscriber::next`] brings.

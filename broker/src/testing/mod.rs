@@ -165,3 +165,8 @@ impl Drop for RedisServer {
         self.kill();
     }
 }
+
+/// A generation, for tests of who serves a session and has no log.
+pub fn generation(number: u64) -> crate::Generation {
+    crate::Generation(number)
+}

@@ -5,8 +5,8 @@ use shared::limits;
 use shared::telemetry::LogFormat;
 
 use super::{
-    Config, CorsSettings, DrainSettings, LimitSettings, LogSettings, MemorySettings, PublishSettings,
-    RateSettings, RedisSettings, TailSettings, WsSettings,
+    ClusterSettings, Config, CorsSettings, DrainSettings, LimitSettings, LogSettings, MemorySettings,
+    PublishSettings, RateSettings, RedisSettings, SocketIoSettings, TailSettings, WsSettings,
 };
 
 impl Default for Config {
@@ -21,6 +21,8 @@ impl Default for Config {
             publish: PublishSettings::default(),
             tail: TailSettings::default(),
             ws: WsSettings::default(),
+            socketio: SocketIoSettings::default(),
+            cluster: ClusterSettings::default(),
             retention: RetentionRules::default(),
             hub: HubConfig::default(),
             memory: MemorySettings::default(),

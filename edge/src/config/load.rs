@@ -8,6 +8,7 @@ use std::time::Duration;
 use shared::limits::NAME_BYTES_MAX;
 
 use super::{Config, RedisUrl};
+use crate::gateway::Namespaces;
 use crate::origins::Origins;
 
 /// Why a configuration cannot be used: one line for the operator, which never holds a secret.
@@ -105,8 +106,77 @@ impl Config {
         lasts("ws.ping_interval", self.ws.ping_interval, 100 * ms..=day)?;
         lasts("ws.pong_timeout", self.ws.pong_timeout, 100 * ms..=day)?;
         lasts("ws.write_timeout", self.ws.write_timeout, 100 * ms..=day)?;
-        lasts("drain.deadline", self.drain.deadline, Duration::ZERO..=day)
+        lasts("drain.deadline", self.drain.deadline, Duration::ZERO..=day)?;
+        self.validate_socketio()
     }
+
+    fn validate_socketio(&self) -> Result<(), ConfigError> {
+        let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
+        let (ms, settings) = (Duration::from_millis(1), &self.socketio);
+        let path = &settings.path;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'-' | b'_' | b'~');
+        let slashes = path.len() > 1 && path.starts_with('/') && path.ends_with('/') && !path.contains("//");
+        if !slashes || !path.bytes().all(plain) {
+            return Err(ConfigError(format!(
+                "socketio.path: {path:?} is no path: expected such as /socket.io/, of letters, digits and . - _ ~"
+            )));
+        }
+        if ["/v1/", "/healthz/", "/readyz/", "/metrics/"]
+            .iter()
+            .any(|taken| path.starts_with(taken))
+        {
+            return Err(ConfigError(format!(
+                "socketio.path: {path:?} is used for something else"
+            )));
+        }
+        lasts("socketio.ping_interval", settings.ping_interval, 100 * ms..=day)?;
+        lasts("socketio.ping_timeout", settings.ping_timeout, 100 * ms..=day)?;
+        lasts(
+            "socketio.connect_timeout",
+            settings.connect_timeout,
+            100 * ms..=day,
+        )?;
+        lasts(
+            "socketio.upgrade_timeout",
+            settings.upgrade_timeout,
+            100 * ms..=day,
+        )?;
+        lasts("socketio.write_timeout", settings.write_timeout, 100 * ms..=day)?;
+        lasts("socketio.session_ttl", settings.session_ttl, second..=7 * day)?;
+        within(
+            "socketio.max_payload",
+            settings.payload_bytes_max,
+            1_000..=64 << 20,
+        )?;
+        within(
+            "socketio.publishes_in_flight",
+            settings.publishes_in_flight_max,
+            1..=100_000,
+        )?;
+        Namespaces::compile(settings).map_err(ConfigError)?;
+        if let Some(address) = &self.cluster.advertise
+            && !is_host_and_port(address)
+        {
+            return Err(ConfigError(format!(
+                "cluster.advertise: {address:?} is not an address: expected host:port"
+            )));
+        }
+        self.cluster.read_secret().map(|_| ()).map_err(ConfigError)
+    }
+}
+
+/// It need not be resolved here: only others are going to use it.
+fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host_is_one = match bracketed {
+        Some(host) => host.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(plain),
+    };
+    host_is_one && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn within<T: PartialOrd + std::fmt::Display>(

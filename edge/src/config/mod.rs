@@ -7,6 +7,7 @@ mod broker_settings;
 mod defaults;
 mod load;
 mod redis_url;
+mod socketio;
 mod units;
 
 use std::net::IpAddr;
@@ -18,6 +19,10 @@ use shared::telemetry::LogFormat;
 
 pub use load::ConfigError;
 pub use redis_url::{RedisUrl, RedisUrlError};
+pub use socketio::{
+    AnnounceSettings, ClusterSettings, NamespaceSettings, RouteAction, RouteSettings, Secret, SecretError,
+    SocketIoSettings,
+};
 
 /// Everything an operator may set.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,6 +46,10 @@ pub struct Config {
     pub tail: TailSettings,
     /// WebSockets.
     pub ws: WsSettings,
+    /// Socket.IO.
+    pub socketio: SocketIoSettings,
+    /// How edges find and trust each other.
+    pub cluster: ClusterSettings,
     /// What is kept of which stream.
     #[serde(deserialize_with = "broker_settings::retention")]
     pub retention: RetentionRules,

@@ -24,8 +24,10 @@ pub enum Code {
     InvalidEvent,
     /// The WebSocket frame is no request: its type or a key is missing, unknown or of the wrong type.
     InvalidFrame,
-    /// The stream is not followed on this WebSocket.
+    /// The stream is not followed on this socket.
     NotSubscribed,
+    /// There is neither a route nor a built-in event of this name.
+    UnknownEvent,
     /// The idempotency key is malformed, or header and body disagree.
     InvalidKey,
     /// Pages of this origin may not open a WebSocket here.
@@ -78,6 +80,7 @@ impl Code {
         Self::InvalidEvent,
         Self::InvalidFrame,
         Self::NotSubscribed,
+        Self::UnknownEvent,
         Self::InvalidKey,
         Self::ForbiddenOrigin,
         Self::NotFound,
@@ -110,6 +113,7 @@ impl Code {
             Self::InvalidEvent => "invalid_event",
             Self::InvalidFrame => "invalid_frame",
             Self::NotSubscribed => "not_subscribed",
+            Self::UnknownEvent => "unknown_event",
             Self::InvalidKey => "invalid_key",
             Self::ForbiddenOrigin => "forbidden_origin",
             Self::NotFound => "not_found",
@@ -143,6 +147,7 @@ impl Code {
             | Self::InvalidEvent
             | Self::InvalidFrame
             | Self::NotSubscribed
+            | Self::UnknownEvent
             | Self::InvalidKey
             | Self::TooManySubscriptions => StatusCode::BAD_REQUEST,
             Self::ForbiddenOrigin => StatusCode::FORBIDDEN,

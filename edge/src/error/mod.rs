@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use broker::{AppendError, FilterError, KeyError, ReadError, Unavailable};
+use broker::{AppendError, EphemeralError, FilterError, KeyError, ReadError, SessionError, Unavailable};
 use shared::{CursorError, NameError, wire};
 
 pub use code::Code;
+
+/// Bytes of a message that is cut.
+const SHORT_MESSAGE_BYTES_MAX: usize = 400;
 
 /// An error that is safe to show to a client.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -55,6 +58,17 @@ impl ApiError {
     /// What went wrong, for people.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// An error may quote what it is about, and that may be long: cut, for a frame that holds other things too.
+    #[must_use]
+    pub(crate) fn shortened(mut self) -> Self {
+        if self.message.len() > SHORT_MESSAGE_BYTES_MAX {
+            let cut = self.message.floor_char_boundary(SHORT_MESSAGE_BYTES_MAX);
+            self.message.truncate(cut);
+            self.message.push('…');
+        }
+        self
     }
 
     /// Appends `{"code":…,"message":…}`.
@@ -119,6 +133,27 @@ impl From<ReadError> for ApiError {
     }
 }
 
+impl From<EphemeralError> for ApiError {
+    fn from(error: EphemeralError) -> Self {
+        let code = match &error {
+            EphemeralError::Unavailable(_) => Code::Unavailable,
+            EphemeralError::TooLarge { .. } => Code::TooLarge,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        let code = match &error {
+            SessionError::Unavailable(_) => Code::Unavailable,
+            SessionError::TooLarge { .. } => Code::TooLarge,
+            SessionError::Refused(_) => Code::Refused,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 impl From<NameError> for ApiError {
     fn from(error: NameError) -> Self {
         Self::new(Code::InvalidStream, error.to_string())
@@ -147,8 +182,8 @@ impl From<CursorError> for ApiError {
 mod tests {
     use super::*;
 
-    /// Codes that only stand in WebSocket frames.
-    const FRAMES_ONLY: &[Code] = &[Code::InvalidFrame, Code::NotSubscribed];
+    /// Codes that only stand in WebSocket frames and Socket.IO acknowledgements.
+    const FRAMES_ONLY: &[Code] = &[Code::InvalidFrame, Code::NotSubscribed, Code::UnknownEvent];
 
     #[test]
     fn the_reference_has_every_code_with_its_status() {

@@ -15,13 +15,25 @@ use crate::server::Peer;
 use crate::trace::RequestTrace;
 
 /// Names, admits, answers and counts a request.
-pub(crate) async fn observe(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn observe(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let admitted = admit(&state, &request).and_then(|client| {
+        state.origins.check(request.headers())?;
+        Ok(client)
+    });
+    watch(admitted, request, next).await
+}
+
+/// As [`observe`], for Engine.IO, which has its own way to say that an origin may not come.
+pub(crate) async fn observe_engine(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    watch(admit(&state, &request), request, next).await
+}
+
+async fn watch(admitted: Result<Client, ApiError>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let trace = RequestTrace::of(request.headers());
     let method = method_label(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let span = info_span!("request", trace = %trace.id(), method, path = request.uri().path());
-    let admitted = admit(&state, &request);
     let mut response = match admitted {
         Ok(client) => {
             request.extensions_mut().insert(trace);
@@ -58,7 +70,6 @@ fn admit(state: &AppState, request: &Request) -> Result<Client, ApiError> {
     let peer = peer.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
     let client = Client::of(peer, headers, &state.config.rate.trusted_proxies);
     state.rate.request(client)?;
-    state.origins.check(headers)?;
     Ok(client)
 }
 

@@ -6,13 +6,13 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use broker::{Delivery, Direction, Filter, From, Order, Page, ReadRequest, Subscriber, SubscriberConfig};
 use shared::limits::{FILTER_SCAN_ENTRIES_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX};
-use shared::{Cursor, StreamName, Verdict, wire};
+use shared::{Cursor, StreamName, Verdict};
 use tokio::time::Instant;
 
 use super::query::PageQuery;
 use crate::app::AppState;
 use crate::error::ApiError;
-use crate::metrics;
+use crate::{metrics, page};
 
 /// Answers a page; with `wait`, not before there is something to tell or the time is up.
 pub(super) async fn page(
@@ -47,7 +47,10 @@ pub(super) async fn page(
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, encode(&page)).into_response())
+    let mut body = Vec::new();
+    page::push_json(&mut body, &page);
+    body.push(b'\n');
+    Ok((headers, body).into_response())
 }
 
 fn nothing_to_tell(page: &Page) -> bool {
@@ -68,7 +71,8 @@ async fn collect(
     } else {
         search(state, stream, &query.filter, request).await?
     };
-    bound_bytes(&mut page);
+    let backward = matches!(request.direction, Direction::Backward { .. });
+    page::bound(&mut page, PAGE_BYTES_MAX, backward);
     Ok(page)
 }
 
@@ -129,27 +133,6 @@ fn go_on(direction: Direction, cursor: Cursor) -> Direction {
     }
 }
 
-/// Cuts a page of large events short; at least one stays.
-fn bound_bytes(page: &mut Page) {
-    let mut bytes = 0;
-    let fits = page
-        .entries
-        .iter()
-        .take_while(|entry| {
-            bytes += entry.event.size_bytes();
-            bytes <= PAGE_BYTES_MAX
-        })
-        .count()
-        .max(1);
-    if fits < page.entries.len() {
-        page.entries.truncate(fits);
-        page.tail_reached = false;
-        if let Some(last) = page.entries.last() {
-            page.cursor = last.cursor;
-        }
-    }
-}
-
 /// Waits until an event that passes the filter, or a loss, lies after `cursor`. Returns where to read from: what the
 /// filter held back meanwhile has been passed.
 async fn wait_for_event(
@@ -191,27 +174,4 @@ async fn wait_for_event(
             }
         }
     }
-}
-
-fn encode(page: &Page) -> Vec<u8> {
-    use std::io::Write as _;
-    let bytes: usize = page.entries.iter().map(|e| e.event.size_bytes() + 200).sum();
-    let mut out = Vec::with_capacity(bytes + 200);
-    out.extend_from_slice(b"{\"events\":[");
-    for (index, entry) in page.entries.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        wire::entry_json_prefix(&mut out, entry);
-        // Writing into a vector has no way to fail.
-        let _ = write!(out, "{}\"}}", entry.cursor);
-    }
-    let _ = write!(
-        out,
-        "],\"cursor\":\"{}\",\"head\":\"{}\",\"tail_reached\":{},\"verdict\":",
-        page.cursor, page.head, page.tail_reached
-    );
-    let _ = serde_json::to_writer(&mut out, &page.verdict);
-    out.extend_from_slice(b"}\n");
-    out
 }

@@ -17,3 +17,4 @@ pub use connection::{Connection, Server};
 pub use emitter::Emitter;
 pub use json::{Elements, elements};
 pub use namespace::Namespace;
+pub(crate) use packet::RESERVED_EVENTS;

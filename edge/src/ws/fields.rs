@@ -11,6 +11,7 @@ use shared::wire::{decode_value, payload_of_json, payload_of_value};
 
 use super::format::Format;
 use crate::error::{ApiError, Code};
+use crate::http::query::Streams;
 
 /// Names a request, chosen by the client; its answers carry it back.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -77,17 +78,6 @@ pub(super) struct Fields<'a> {
 /// `null` is data like any other; only an absent key is none.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
-}
-
-/// Several streams: their names, or each with the position to go on from.
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "\"streams\" is an array of names, or an object of names and positions"
-)]
-pub(super) enum Streams {
-    Names(Vec<String>),
-    Positions(serde_json::Map<String, serde_json::Value>),
 }
 
 /// One event name or several.

@@ -5,11 +5,10 @@
 //!   two encodings; [`close`]: the close codes.
 //! * [`session`]: the protocol, without I/O. It decides.
 //! * [`connection`]: the one task of a socket. It moves messages between [`socket`], session and log;
-//!   [`reader`] and [`appends`] are what it has under way there, [`liveness`] tells when its peer is gone.
+//!   [`reader`] and `crate::appends` are what it has under way there, [`liveness`] tells when its peer is gone.
 //!
 //! It keeps no state beyond a connection: what a client needs after a reconnect is in the cursors it holds.
 
-mod appends;
 mod close;
 mod connection;
 mod fields;

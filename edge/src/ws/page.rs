@@ -1,39 +1,14 @@
 //! The answer to a `page` request: the HTTP answer with `type`, `ref` and `stream` before it.
 
-use std::sync::Arc;
-
 use broker::Page;
 use bytes::Bytes;
 use serde::Serialize;
-use shared::limits::WS_PAGE_BYTES_MAX;
-use shared::{Cursor, Entry, StreamName, Verdict, wire};
+use shared::{Cursor, StreamName, Verdict, wire};
 
 use super::fields::Ref;
 use super::format::Format;
 use super::reply::{push_message_pack, text};
-
-/// Shortens a page whose events are too many bytes for one frame; its cursor then leads to the rest.
-pub(crate) fn bound(page: &mut Page, backward: bool) {
-    let mut bytes = 0;
-    let fits = |entry: &&Arc<Entry>| {
-        bytes += entry.event.size_bytes();
-        bytes <= WS_PAGE_BYTES_MAX
-    };
-    // One event always goes out, so that a reader gets on.
-    let count = page.entries.iter().take_while(fits).count().max(1);
-    if count >= page.entries.len() {
-        return;
-    }
-    page.entries.truncate(count);
-    page.tail_reached = false;
-    if let Some(last) = page.entries.last() {
-        page.cursor = last.cursor;
-    }
-    // Backward, what is missing lies before the oldest entry: the page that reaches it tells.
-    if backward && matches!(page.verdict, Verdict::Gap { .. }) {
-        page.verdict = Verdict::Continuous;
-    }
-}
+use crate::page::push_fields;
 
 /// The frame that answers a `page` request.
 pub(crate) fn encode(format: Format, reference: Option<&Ref>, stream: &StreamName, page: &Page) -> Bytes {
@@ -84,19 +59,11 @@ impl From<&Page> for PageTail {
 }
 
 fn json_page(reference: Option<&Ref>, stream: &StreamName, page: &Page) -> Bytes {
-    let head = serde_json::to_vec(&PageHead::new(reference, stream)).unwrap_or_default();
-    let tail = serde_json::to_vec(&PageTail::from(page)).unwrap_or_default();
-    let mut out = head;
+    let mut out = serde_json::to_vec(&PageHead::new(reference, stream)).unwrap_or_default();
     out.pop();
-    out.extend_from_slice(b",\"events\":[");
-    for (index, entry) in page.entries.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(&wire::entry_json(entry));
-    }
-    out.extend_from_slice(b"],");
-    out.extend_from_slice(tail.get(1..).unwrap_or_default());
+    out.push(b',');
+    push_fields(&mut out, page);
+    out.push(b'}');
     Bytes::from(out)
 }
 

@@ -11,6 +11,7 @@ use shared::{Event, Payload, Text};
 
 use super::*;
 use crate::error::Code;
+use crate::page::bound;
 use crate::ws::page;
 
 fn decoded(format: Format, frame: &[u8]) -> Value {
@@ -150,7 +151,7 @@ fn a_page_that_is_too_large_ends_early_and_its_cursor_leads_to_the_rest() {
     let entries: Vec<_> = (1..=4).map(large).collect();
 
     let mut forward = full_page(entries.clone());
-    page::bound(&mut forward, false);
+    bound(&mut forward, WS_PAGE_BYTES_MAX, false);
     assert_eq!(
         (forward.entries.len(), forward.cursor, forward.tail_reached),
         (2, entries[1].cursor, false)
@@ -158,12 +159,12 @@ fn a_page_that_is_too_large_ends_early_and_its_cursor_leads_to_the_rest() {
     assert_eq!(forward.verdict, Verdict::Gap { lost: 4 });
 
     let mut backward = full_page(entries.iter().rev().cloned().collect());
-    page::bound(&mut backward, true);
+    bound(&mut backward, WS_PAGE_BYTES_MAX, true);
     assert_eq!((backward.entries.len(), backward.cursor), (2, entries[2].cursor));
     assert_eq!(backward.verdict, Verdict::Continuous);
 
     let mut small = full_page(entries[..2].to_vec());
-    page::bound(&mut small, false);
+    bound(&mut small, WS_PAGE_BYTES_MAX, false);
     assert!(small.entries.len() == 2 && small.tail_reached);
 
     let huge = entry(
@@ -171,6 +172,6 @@ fn a_page_that_is_too_large_ends_early_and_its_cursor_leads_to_the_rest() {
         Payload::Json(format!("\"{}\"", "x".repeat(2 * WS_PAGE_BYTES_MAX)).into()),
     );
     let mut one = full_page(vec![huge.clone(), huge]);
-    page::bound(&mut one, false);
+    bound(&mut one, WS_PAGE_BYTES_MAX, false);
     assert_eq!(one.entries.len(), 1);
 }

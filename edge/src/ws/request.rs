@@ -3,19 +3,14 @@
 //! The rules for where to begin are those of the HTTP interface, in `http::query`. Nothing is guessed: a key that a
 //! frame does not know is refused, because a typing error in `from` must not silently become "from now on".
 
-use std::collections::HashSet;
-
 use broker::{Filter, From, NewEvent, ReadRequest};
 use shared::limits::EVENT_NAME_BYTES_MAX;
 use shared::{EntryId, Event, StreamName, Text};
 
-use super::fields::{Data, Events, Fields, Ref, Streams, parse};
+use super::fields::{Data, Events, Fields, Ref, parse};
 use super::format::Format;
 use crate::error::{ApiError, Code};
-use crate::http::query::{Parameters, Position};
-
-/// Bytes of an error message before it is cut.
-const MESSAGE_BYTES_MAX: usize = 400;
+use crate::http::query::{Parameters, Targets};
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -58,10 +53,10 @@ pub(crate) fn decode(
     frame: &[u8],
     now_ms: u64,
 ) -> Result<(Option<Ref>, Request), Box<Refusal>> {
-    let refusal = |reference, error| {
+    let refusal = |reference, error: ApiError| {
         Box::new(Refusal {
             reference,
-            error: shortened(error),
+            error: error.shortened(),
         })
     };
     let (mut fields, data) = parse(format, frame).map_err(|(reference, error)| refusal(reference, error))?;
@@ -93,46 +88,19 @@ impl Fields<'_> {
     }
 }
 
-/// A stream and, if the frame names one for it, the position to go on from.
-type Target = (StreamName, Option<Position>);
-
 impl Fields<'_> {
     fn take_subscribe(&mut self, now_ms: u64) -> Result<Subscribe, ApiError> {
-        let targets = self.take_streams()?;
-        let own_positions = targets.iter().any(|(_, position)| position.is_some());
+        let targets = self.take_targets()?;
         let query = self.take_parameters(now_ms)?.into_tail()?;
-        if own_positions && query.position.is_some() {
-            let problem = "\"streams\" says already where to begin in each of them";
-            return Err(invalid(format!("\"from\", \"last\", \"since\": {problem}")));
-        }
-        if let (Some(Position::One(_)), true) = (&query.position, targets.len() > 1) {
-            let problem =
-                "this is a position in one stream; give each its own: \"streams\":{\"a\":…,\"b\":…}";
-            return Err(ApiError::parameter("from", problem));
-        }
-        let shared = query.position.unwrap_or(Position::Now);
-        let begin = |(stream, position): Target| {
-            let from = position.as_ref().unwrap_or(&shared).in_stream(&stream);
-            let from = from.ok_or_else(|| {
-                ApiError::parameter("from", format!("this cursor does not cover the stream {stream}"))
-            })?;
-            Ok((stream, from))
-        };
         Ok(Subscribe {
-            targets: targets.into_iter().map(begin).collect::<Result<_, ApiError>>()?,
+            targets: targets.begin(query.position)?,
             until: query.until,
             filter: query.filter,
         })
     }
 
     fn take_unsubscribe(&mut self) -> Result<Vec<StreamName>, ApiError> {
-        let name = |(stream, position): Target| match position {
-            None => Ok(stream),
-            Some(_) => Err(invalid(
-                "\"streams\" of an unsubscribe frame is an array of names",
-            )),
-        };
-        self.take_streams()?.into_iter().map(name).collect()
+        self.take_targets()?.into_names()
     }
 
     fn take_publish(&mut self, data: Data) -> Result<Request, ApiError> {
@@ -190,45 +158,9 @@ impl Fields<'_> {
         Ok(name.parse()?)
     }
 
-    fn take_streams(&mut self) -> Result<Vec<Target>, ApiError> {
-        let targets: Vec<Target> = match (self.stream.take(), self.streams.take()) {
-            (Some(_), Some(_)) => return Err(invalid("\"stream\" and \"streams\" exclude each other")),
-            (Some(name), None) => vec![(name.parse()?, None)],
-            (None, Some(Streams::Names(names))) => {
-                let target = |name: String| Ok((name.parse()?, None));
-                names.into_iter().map(target).collect::<Result<_, ApiError>>()?
-            }
-            (None, Some(Streams::Positions(positions))) => {
-                let target = |(name, position): (String, serde_json::Value)| {
-                    let text = position.as_str().unwrap_or_default();
-                    Ok((name.parse()?, Some(text.parse()?)))
-                };
-                positions
-                    .into_iter()
-                    .map(target)
-                    .collect::<Result<_, ApiError>>()?
-            }
-            (None, None) => return Err(invalid("\"stream\" or \"streams\" is missing")),
-        };
-        if targets.is_empty() {
-            return Err(invalid("\"streams\" names no stream"));
-        }
-        let mut seen = HashSet::new();
-        match targets.iter().find(|(name, _)| !seen.insert(name)) {
-            Some((name, _)) => Err(invalid(format!("the stream {name} is named twice"))),
-            None => Ok(targets),
-        }
+    fn take_targets(&mut self) -> Result<Targets, ApiError> {
+        Targets::parse(self.stream.take(), self.streams.take(), Code::InvalidFrame)
     }
-}
-
-/// An error may quote what it is about, and that may be long.
-fn shortened(error: ApiError) -> ApiError {
-    let message = error.message();
-    if message.len() <= MESSAGE_BYTES_MAX {
-        return error;
-    }
-    let cut = message.floor_char_boundary(MESSAGE_BYTES_MAX);
-    ApiError::new(error.code(), format!("{}…", &message[..cut]))
 }
 
 /// An empty name is none, as over HTTP.

@@ -130,7 +130,7 @@ pub fn entry_json_prefix(out: &mut Vec<u8>, entry: &Entry) {
     out.extend_from_slice(b",\"data\":");
     push_payload(out, &entry.event.data);
     out.extend_from_slice(b",\"time\":");
-    push_time(out, entry.cursor.id.ms);
+    push_json_time(out, entry.cursor.id.ms);
     if let Some(user) = &entry.event.user {
         out.extend_from_slice(b",\"user\":");
         push_json_string(out, user.as_str());
@@ -138,7 +138,8 @@ pub fn entry_json_prefix(out: &mut Vec<u8>, entry: &Entry) {
     out.extend_from_slice(b",\"cursor\":\"");
 }
 
-fn push_time(out: &mut Vec<u8>, ms: u64) {
+/// Appends a time (milliseconds since the Unix epoch) as a JSON string in RFC 3339, or `null` where that has no such year.
+pub fn push_json_time(out: &mut Vec<u8>, ms: u64) {
     let start = out.len();
     out.push(b'"');
     if time::push_rfc3339(out, ms) {

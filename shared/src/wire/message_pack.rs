@@ -13,13 +13,23 @@ use crate::{Entry, Payload, time};
 /// What the decoder takes off its depth for one container, and for a string inside it.
 const DECODER_STEPS: usize = 2;
 
+/// How deep the decoder goes into data that is nested as deep as it may be.
+const DECODER_DEPTH: usize = DECODER_STEPS * (DATA_DEPTH_MAX + DECODER_STEPS);
+
 /// Reads exactly one MessagePack value, nested at most [`DATA_DEPTH_MAX`] deep.
 pub fn decode_value(raw: &[u8]) -> Option<Value> {
     if !valid_message_pack(raw) {
         return None;
     }
-    let depth = DECODER_STEPS * (DATA_DEPTH_MAX + DECODER_STEPS);
-    rmpv::decode::read_value_with_max_depth(&mut &*raw, depth).ok()
+    rmpv::decode::read_value_with_max_depth(&mut &*raw, DECODER_DEPTH).ok()
+}
+
+/// As [`decode_value`], but the value borrows its texts and its binary from `raw`.
+pub fn decode_value_ref(raw: &[u8]) -> Option<ValueRef<'_>> {
+    if !valid_message_pack(raw) {
+        return None;
+    }
+    rmpv::decode::read_value_ref_with_max_depth(&mut &*raw, DECODER_DEPTH).ok()
 }
 
 /// The payload for a value that a publisher handed in as MessagePack: bare binary is stored as bytes, data that
@@ -30,7 +40,7 @@ pub fn payload_of_value(value: &Value) -> Payload {
         value if needs_message_pack(value) => Payload::MessagePack(Bytes::from(encoded(value))),
         value => {
             let mut out = Vec::new();
-            push_json(&mut out, value);
+            push_json(&mut out, &value.as_ref(), &mut push_base64);
             Payload::Json(Bytes::from(out))
         }
     }
@@ -60,39 +70,43 @@ fn encoded(value: &Value) -> Vec<u8> {
 
 /// Appends stored MessagePack as JSON; what is no valid MessagePack, as `{"$base64":"…"}`.
 pub(super) fn push_json_of_message_pack(out: &mut Vec<u8>, raw: &[u8]) {
-    match decode_value(raw) {
-        Some(value) => push_json(out, &value),
+    match decode_value_ref(raw) {
+        Some(value) => push_json(out, &value, &mut push_base64),
         None => push_base64(out, raw),
     }
 }
 
-/// Appends a MessagePack value as JSON: binary as `{"$base64":"…"}`, an extension as `{"$ext":[type,"base64"]}`, a
-/// number that is not finite as `null`. See [`push_key`] for keys.
-fn push_json(out: &mut Vec<u8>, value: &Value) {
+/// Appends a MessagePack value as JSON: binary as `push_binary` writes it, an extension as
+/// `{"$ext":[type,"base64"]}`, a number that is not finite as `null`. See [`push_key`] for keys.
+pub fn push_json<'a>(
+    out: &mut Vec<u8>,
+    value: &ValueRef<'a>,
+    push_binary: &mut dyn FnMut(&mut Vec<u8>, &'a [u8]),
+) {
     match value {
-        Value::Nil => out.extend_from_slice(b"null"),
-        Value::Boolean(yes) => out.extend_from_slice(if *yes { b"true" } else { b"false" }),
-        Value::Integer(number) => out.extend_from_slice(number.to_string().as_bytes()),
-        Value::F32(number) => push_float(out, f64::from(*number)),
-        Value::F64(number) => push_float(out, *number),
-        Value::String(text) => push_json_string(out, &String::from_utf8_lossy(text.as_bytes())),
-        Value::Binary(bytes) => push_base64(out, bytes),
-        Value::Ext(kind, bytes) => {
+        ValueRef::Nil => out.extend_from_slice(b"null"),
+        ValueRef::Boolean(yes) => out.extend_from_slice(if *yes { b"true" } else { b"false" }),
+        ValueRef::Integer(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        ValueRef::F32(number) => push_float(out, f64::from(*number)),
+        ValueRef::F64(number) => push_float(out, *number),
+        ValueRef::String(text) => push_json_string(out, &String::from_utf8_lossy(text.as_bytes())),
+        ValueRef::Binary(bytes) => push_binary(out, bytes),
+        ValueRef::Ext(kind, bytes) => {
             out.extend_from_slice(format!("{{\"$ext\":[{kind},\"").as_bytes());
             push_base64_text(out, bytes);
             out.extend_from_slice(b"\"]}");
         }
-        Value::Array(items) => {
+        ValueRef::Array(items) => {
             out.push(b'[');
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
                     out.push(b',');
                 }
-                push_json(out, item);
+                push_json(out, item, push_binary);
             }
             out.push(b']');
         }
-        Value::Map(pairs) => {
+        ValueRef::Map(pairs) => {
             out.push(b'{');
             for (index, (key, value)) in pairs.iter().enumerate() {
                 if index > 0 {
@@ -100,7 +114,7 @@ fn push_json(out: &mut Vec<u8>, value: &Value) {
                 }
                 push_key(out, key);
                 out.push(b':');
-                push_json(out, value);
+                push_json(out, value, push_binary);
             }
             out.push(b'}');
         }
@@ -109,18 +123,20 @@ fn push_json(out: &mut Vec<u8>, value: &Value) {
 
 /// Appends a map key as a JSON string: text as it is, `nil`, booleans and numbers as their JSON, anything else as the
 /// Base64 of its MessagePack.
-fn push_key(out: &mut Vec<u8>, key: &Value) {
+fn push_key(out: &mut Vec<u8>, key: &ValueRef<'_>) {
     match key {
-        Value::String(text) => push_json_string(out, &String::from_utf8_lossy(text.as_bytes())),
-        Value::Nil | Value::Boolean(_) | Value::Integer(_) | Value::F32(_) | Value::F64(_) => {
+        ValueRef::String(text) => push_json_string(out, &String::from_utf8_lossy(text.as_bytes())),
+        ValueRef::Nil | ValueRef::Boolean(_) | ValueRef::Integer(_) | ValueRef::F32(_) | ValueRef::F64(_) => {
             out.push(b'"');
-            push_json(out, key);
+            push_json(out, key, &mut push_base64);
             out.push(b'"');
         }
         // Not as the text of its JSON: keys within keys would double their quotes' escapes at every level.
-        Value::Binary(_) | Value::Array(_) | Value::Map(_) | Value::Ext(..) => {
+        ValueRef::Binary(_) | ValueRef::Array(_) | ValueRef::Map(_) | ValueRef::Ext(..) => {
+            let mut encoded = Vec::new();
+            push_ref(&mut encoded, key);
             out.push(b'"');
-            push_base64_text(out, &encoded(key));
+            push_base64_text(out, &encoded);
             out.push(b'"');
         }
     }

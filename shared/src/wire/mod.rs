@@ -11,8 +11,11 @@ mod transcode;
 
 pub use json::{
     entry_json, entry_json_prefix, json_of_payload, json_string, payload_of_json, push_json_string,
+    push_json_time,
 };
-pub use message_pack::{decode_value, entry_message_pack, message_pack_of_payload, payload_of_value};
+pub use message_pack::{
+    decode_value, decode_value_ref, entry_message_pack, message_pack_of_payload, payload_of_value, push_json,
+};
 pub use message_pack_check::valid_message_pack;
 
 pub(crate) use json::json_object_of_fields;

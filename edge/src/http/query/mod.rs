@@ -4,6 +4,7 @@
 //! error that names it: a typing error in a URL must not silently become another question.
 
 mod parameters;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use shared::{Cursor, CursorError, EntryId, MultiCursor, StreamName};
 use crate::app::AppState;
 use crate::error::{ApiError, Code};
 pub(crate) use parameters::Parameters;
+pub(crate) use targets::{Streams, Targets};
 
 /// Where streams live. The name is one path segment, `/` in it percent-encoded.
 pub const STREAMS_PATH: &str = "/v1/streams/";

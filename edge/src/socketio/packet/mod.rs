@@ -6,7 +6,7 @@ mod scan;
 mod tests;
 
 pub(crate) use encode::Head;
-pub(crate) use scan::Packet;
+pub(crate) use scan::{Packet, RESERVED_EVENTS};
 
 /// What a packet says. Events and acknowledgements with binary have a type of their own on the wire, and here a
 /// number of attachments.

@@ -24,7 +24,6 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::appends::{Ack, Submit};
 use super::close::CloseCode;
 use super::format::Format;
 use super::gauges::Gauges;
@@ -34,6 +33,7 @@ use super::session::{Output, Publishing, Reading, Session};
 use super::settings::{Patience, SessionLimits};
 use super::socket::{Socket, SocketEvent};
 use crate::app::AppState;
+use crate::appends::{Ack, Submit};
 use crate::rate::{Client, RateLimits};
 use crate::trace::RequestTrace;
 use crate::websocket::Opcode;
@@ -49,8 +49,8 @@ pub(crate) struct Connection {
     publisher: Option<(Arc<RateLimits>, Client)>,
     reader: Reader,
     deliveries: Vec<Delivery>,
-    submitting: Option<Submit>,
-    acks: FuturesUnordered<Ack>,
+    submitting: Option<Submit<Publishing>>,
+    acks: FuturesUnordered<Ack<Publishing>>,
     pages: FuturesUnordered<BoxFuture<'static, (Reading, Result<Page, ReadError>)>>,
     liveness: Liveness,
     limiter: DefaultDirectRateLimiter,

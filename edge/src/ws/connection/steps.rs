@@ -10,10 +10,10 @@ use shared::time;
 use tracing::debug;
 
 use super::{Connection, Event};
+use crate::appends::{self, Ack};
 use crate::error::ApiError;
 use crate::metrics;
 use crate::websocket::Incoming;
-use crate::ws::appends::{self, Ack};
 use crate::ws::close::CloseCode;
 use crate::ws::format::Format;
 use crate::ws::gauges::TRANSPORT;
@@ -108,7 +108,8 @@ impl Connection {
 
     fn submit(&mut self, publishing: Publishing, new: NewEvent) {
         let (log, publisher) = (Arc::clone(&self.log), self.publisher.clone());
-        let mut submit = appends::submit(log, publisher, publishing, new);
+        let stream = publishing.stream.clone();
+        let mut submit = appends::submit(log, publisher, stream, publishing, new);
         // Mostly there is room at once, and then the next message can be read. If not, it is waited for.
         match submit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready((publishing, receipt)) => self.submitted(publishing, receipt),

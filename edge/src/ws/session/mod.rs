@@ -14,8 +14,9 @@ use std::time::Instant;
 
 use broker::{Appended, Delivery, Filter, From, Joined, NewEvent, Page, ReadError, ReadRequest};
 use bytes::Bytes;
+use shared::limits::WS_PAGE_BYTES_MAX;
 use shared::trace::TraceParent;
-use shared::{Cursor, EntryId, StreamName, Verdict};
+use shared::{EntryId, StreamName};
 
 use super::close::CloseCode;
 use super::fields::Ref;
@@ -25,6 +26,7 @@ use super::reply::{self, Problem, Reply};
 use super::request::{self, Request, Subscribe};
 use super::settings::SessionLimits;
 use crate::error::ApiError;
+use crate::page::bound;
 use crate::trace::RequestTrace;
 
 /// What the transport is to do, in this order.
@@ -208,7 +210,7 @@ impl Session {
         let (reference, stream) = (reading.reference.as_ref(), &reading.stream);
         match outcome {
             Ok(mut read) if self.phase != Phase::Closed => {
-                page::bound(&mut read, reading.backward);
+                bound(&mut read, WS_PAGE_BYTES_MAX, reading.backward);
                 out.push(Output::Send(page::encode(self.format, reference, stream, &read)));
             }
             Ok(_) => {}
@@ -229,7 +231,7 @@ impl Session {
                     &Reply::Subscribed {
                         reference,
                         stream,
-                        cursor: begins_at(joining.from, &joined),
+                        cursor: joined.resume_from(joining.from),
                         head: joined.head,
                         verdict: joined.verdict,
                     },
@@ -292,16 +294,5 @@ impl Session {
             self.phase = Phase::Closed;
             out.push(Output::Close(code));
         }
-    }
-}
-
-/// The position that a client may resume from once it has seen `subscribed`. Where something is missing that is the
-/// one it asked for, so that it is told again if it is cut off before the verdict reaches its place.
-fn begins_at(from: From, joined: &Joined) -> Cursor {
-    match (joined.verdict, from) {
-        (Verdict::Continuous, _) => joined.cursor,
-        (_, From::Cursor(asked)) => asked,
-        (_, From::Start) => Cursor::START,
-        (_, From::Now | From::Last(_) | From::Since(_)) => joined.cursor,
     }
 }

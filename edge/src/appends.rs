@@ -1,4 +1,5 @@
-//! A publish on its way: first it waits for its place in the log's queue, then for its outcome.
+//! A publish on its way: first it waits for its place in the log's queue, then for its outcome. What the transport
+//! knows it by goes with it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,41 +8,42 @@ use std::task::{Context, Poll, ready};
 use broker::{AppendError, Appended, Log, NewEvent, Receipt};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use shared::StreamName;
 
-use super::session::Publishing;
 use crate::rate::{Client, RateLimits};
 
 /// An event that waits for its place in the log's queue.
-pub(crate) type Submit = BoxFuture<'static, (Publishing, Result<Receipt, AppendError>)>;
+pub(crate) type Submit<P> = BoxFuture<'static, (P, Result<Receipt, AppendError>)>;
 
 /// Hands an event to the log, as soon as the publisher may publish again.
-pub(crate) fn submit(
+pub(crate) fn submit<P: Send + 'static>(
     log: Arc<dyn Log>,
     publisher: Option<(Arc<RateLimits>, Client)>,
-    publishing: Publishing,
+    stream: StreamName,
+    publishing: P,
     new: NewEvent,
-) -> Submit {
+) -> Submit<P> {
     async move {
         if let Some((limits, client)) = publisher {
             while let Err(pause) = limits.publish_or_wait(client) {
                 tokio::time::sleep(pause).await;
             }
         }
-        let receipt = log.submit(&publishing.stream, vec![new]).await;
+        let receipt = log.submit(&stream, vec![new]).await;
         (publishing, receipt)
     }
     .boxed()
 }
 
 /// A publish that is in the log's queue, until its outcome is known.
-pub(crate) struct Ack {
-    publishing: Option<Publishing>,
+pub(crate) struct Ack<P> {
+    publishing: Option<P>,
     receipt: Receipt,
 }
 
-impl Ack {
+impl<P> Ack<P> {
     /// Waits for the receipt.
-    pub(crate) fn new(publishing: Publishing, receipt: Receipt) -> Self {
+    pub(crate) fn new(publishing: P, receipt: Receipt) -> Self {
         Self {
             publishing: Some(publishing),
             receipt,
@@ -49,8 +51,8 @@ impl Ack {
     }
 }
 
-impl Future for Ack {
-    type Output = (Publishing, Result<Appended, AppendError>);
+impl<P: Unpin> Future for Ack<P> {
+    type Output = (P, Result<Appended, AppendError>);
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut outcomes = ready!(Pin::new(&mut self.receipt).poll(cx));
         let outcome = outcomes.pop().unwrap_or(Err(AppendError::Unconfirmed));
