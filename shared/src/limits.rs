@@ -26,7 +26,7 @@ pub const PAGE_ENTRIES_MAX: usize = 1_000;
 /// Bytes of a page of the log: it is read in pieces, and no further when it has so many.
 pub const LOG_PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Entries of one piece of a page at the most. They bound a page if its entries are suddenly large.
-pub const PIECE_ENTRIES_MAX: usize = 256;
+pub const PIECE_ENTRIES_MAX: usize = 512;
 /// Entries of the first piece of a page when it is not known how large they are.
 pub const PIECE_ENTRIES_UNKNOWN: usize = 16;
 /// Streams of which it is known how large their entries are.
@@ -125,6 +125,8 @@ pub const UPKEEP_STREAMS_MAX: usize = 100_000;
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a read may wait for its answer.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection for reads is taken to work after it was last used; after that it is asked first.
+pub const READ_CONNECTION_TRUST: Duration = Duration::from_secs(1);
 /// How long a connection to Redis may take to open.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// First pause before Redis is tried again; it doubles, with jitter, up to [`RECONNECT_PAUSE_MAX`].

@@ -69,8 +69,7 @@ impl Connector {
         Ok(Self { client })
     }
 
-    /// What a pool needs to open connections like these.
-    pub(super) fn connection_info(&self) -> &ConnectionInfo {
+    fn connection_info(&self) -> &ConnectionInfo {
         self.client.get_connection_info()
     }
 
@@ -119,7 +118,7 @@ impl Connector {
 }
 
 /// The settings that a connection gets, from whoever opens it.
-pub(super) fn config(response_timeout: Option<Duration>) -> AsyncConnectionConfig {
+fn config(response_timeout: Option<Duration>) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(response_timeout)

@@ -3,6 +3,7 @@
 //! A read runs in a task of its own, so that it goes on while the subscriber's reader is busy, and is given up when
 //! the subscriber goes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,12 +32,18 @@ pub(super) enum Fetched {
 pub(super) struct Fetch {
     /// The cursor it reads from.
     pub(super) from: Cursor,
-    outcome: Arc<Mutex<Option<Fetched>>>,
+    progress: Arc<Progress>,
     _task: AbortOnDropHandle<()>,
 }
 
+#[derive(Default)]
+struct Progress {
+    begun: AtomicBool,
+    outcome: Mutex<Option<Fetched>>,
+}
+
 impl Fetch {
-    /// Starts reading after `pause`. It is repeated until it succeeds, and rings when it has.
+    /// Starts reading after `pause`. It is repeated until it succeeds. It rings when it has begun, and when it is done.
     pub(super) fn start(
         log: &Arc<dyn Log>,
         place: &Attachment,
@@ -44,12 +51,17 @@ impl Fetch {
         limit: usize,
         pause: Duration,
     ) -> Self {
-        let outcome = Arc::new(Mutex::new(None));
+        let progress = Arc::new(Progress::default());
         let (log, channel) = (log.clone(), place.channel.clone());
-        let (registration, result) = (place.registration.clone(), outcome.clone());
+        let (registration, told) = (place.registration.clone(), progress.clone());
         let task = async move {
+            told.begun.store(true, Ordering::Release);
+            registration.ring();
             let mut pause_max = RECONNECT_PAUSE_MIN;
-            tokio::time::sleep(pause).await;
+            if !pause.is_zero() {
+                // The timer knows whole milliseconds and rounds up: no pause would be one too.
+                tokio::time::sleep(pause).await;
+            }
             let fetched = loop {
                 match read(&log, &channel, from, limit).await {
                     Ok(fetched) => break fetched,
@@ -60,19 +72,24 @@ impl Fetch {
                 tokio::time::sleep(pause_max.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
                 pause_max = (pause_max * 2).min(RECONNECT_PAUSE_MAX);
             };
-            *lock(&result) = Some(fetched);
+            *lock(&told.outcome) = Some(fetched);
             registration.ring();
         };
         Self {
             from,
-            outcome,
+            progress,
             _task: AbortOnDropHandle::new(tokio::spawn(task)),
         }
     }
 
     /// What the read brought, once.
     pub(super) fn take(&self) -> Option<Fetched> {
-        lock(&self.outcome).take()
+        lock(&self.progress.outcome).take()
+    }
+
+    /// Whether its task has run.
+    pub(super) fn has_begun(&self) -> bool {
+        self.progress.begun.load(Ordering::Acquire)
     }
 }
 

@@ -146,6 +146,12 @@ impl Subscriber {
         let before = out.len();
         loop {
             let left = self.take_rung(max_bytes, out);
+            if out.len() == before && self.starts_to_read() {
+                // A task that is started runs on this thread before any other can have it. So it must be let run before
+                // what is there is encoded and written, else it would begin when that is done.
+                ready!(self.poll_wake(cx));
+                continue;
+            }
             match self.config.order {
                 Order::ByTime if self.followed > 1 => self.merge(left, out),
                 Order::ByTime | Order::PerStream => self.take_turns(left, out),
@@ -172,7 +178,7 @@ impl Subscriber {
         }
         let Some(pause) = self.next_until() else {
             self.until_timer = None;
-            if self.ready.capacity() > READY_KEPT_MAX {
+            if self.ready.is_empty() && self.ready.capacity() > READY_KEPT_MAX {
                 self.ready = VecDeque::new();
             }
             return Poll::Pending;
@@ -204,6 +210,17 @@ impl Subscriber {
             }
         }
         left.max(1)
+    }
+
+    /// Has the next pages read, where that is due. `true` if a read was started that has not begun yet.
+    fn starts_to_read(&mut self) -> bool {
+        let mut starts = false;
+        for index in &self.ready {
+            if let Some(Some(slot)) = self.slots.get_mut(*index as usize) {
+                starts |= slot.read_ahead(&self.log);
+            }
+        }
+        starts
     }
 
     fn make_ready(&mut self, index: usize) {

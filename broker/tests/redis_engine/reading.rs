@@ -61,6 +61,40 @@ async fn large_entries_make_short_pages() {
     assert_eq!(page.entries[0].cursor.ordinal, Some(Ordinal(ENTRIES)));
 }
 
+/// A reader that catches up asks for little else than entries.
+#[tokio::test]
+async fn small_entries_take_few_commands() {
+    const ENTRIES: usize = 10_000;
+    let server = RedisServer::start().await;
+    let log = log(server.url()).await;
+    let stream = name("log:api");
+    let data = Bytes::from(format!("\"{}\"", "x".repeat(200)));
+    let events = vec![bytes(data); ENTRIES];
+    log.submit(&stream, events).await.unwrap().await;
+    // Now it is known how large they are.
+    let (mut page, mut pages) = (
+        log.read(&stream, &ReadRequest::forward(From::Start, 1_000))
+            .await
+            .unwrap(),
+        0,
+    );
+    run(&server, "CONFIG RESETSTAT").await;
+    while !page.tail_reached {
+        let next = ReadRequest::forward(From::Cursor(page.cursor), 1_000);
+        page = log.read(&stream, &next).await.unwrap();
+        pages += 1;
+    }
+    let stats: String = raw(&server, redis::cmd("INFO").arg("commandstats")).await;
+    let calls = |command: &str| {
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+    };
+    assert!(calls("exec") <= 2 * pages, "{pages} pages: {stats}");
+    assert_eq!(calls("ping"), 0, "{stats}");
+}
+
 #[tokio::test]
 async fn a_verdict_that_must_be_counted() {
     const ENTRIES: u64 = 5_000;

@@ -81,6 +81,22 @@ async fn appends_wait_for_a_restart() {
     assert_eq!(numbers(&log, &stream).await, [0, 1, 2]);
 }
 
+/// Connections that were in use a moment ago are not asked whether they work, and here none of them does.
+#[tokio::test]
+async fn a_read_right_after_a_restart() {
+    let server = RedisServer::start_with_args(&DURABLE).await;
+    let log = log(server.url()).await;
+    let stream = name("doc:1");
+    log.append(&stream, number(0)).await.unwrap();
+    let page = ReadRequest::forward(From::Start, 10);
+    let read = || log.read(&stream, &page);
+    let all = tokio::join!(read(), read(), read(), read());
+    assert!([all.0, all.1, all.2, all.3].iter().all(Result::is_ok));
+    server.restart().await;
+    let again = in_time("a read", read()).await.unwrap();
+    assert_eq!(again.entries.len(), 1);
+}
+
 #[tokio::test]
 async fn shutdown_completes_what_is_queued() {
     let server = RedisServer::start().await;

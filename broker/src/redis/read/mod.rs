@@ -3,20 +3,22 @@
 
 mod gather;
 mod page;
+mod pool;
 
-use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
+use deadpool::managed::{PoolError, TimeoutType};
 use redis::Cmd;
 use shared::StreamName;
-use shared::limits::{CONNECT_TIMEOUT, PAGE_ENTRIES_MAX, READ_TIMEOUT};
+use shared::limits::{PAGE_ENTRIES_MAX, READ_TIMEOUT};
 use tokio::time::timeout;
 
 use super::ConnectError;
-use super::connect::{self, Connector};
+use super::connect::Connector;
 use super::fault::Fault;
 use super::keys::KeyTemplate;
 use super::parse;
 use crate::{Page, ReadError, ReadRequest, Unavailable};
 use gather::{EntrySizes, Source};
+use pool::{Connection, Pool};
 
 /// Reads pages.
 pub(super) struct Reader {
@@ -32,19 +34,8 @@ impl Reader {
         connector: &Connector,
         keys: KeyTemplate,
     ) -> Result<Self, ConnectError> {
-        let unusable =
-            |error: String| ConnectError(format!("the Redis connections cannot be set up: {error}"));
-        let config = connect::config(Some(READ_TIMEOUT));
-        let manager = Manager::new_with_config(connector.connection_info().clone(), config)
-            .map_err(|e| unusable(e.to_string()))?;
-        let pool = Pool::builder(manager)
-            .max_size(connections.max(1))
-            .wait_timeout(Some(READ_TIMEOUT))
-            .create_timeout(Some(CONNECT_TIMEOUT))
-            .recycle_timeout(Some(CONNECT_TIMEOUT))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|e| unusable(e.to_string()))?;
+        let pool = pool::pool(connections, connector.clone())
+            .map_err(|e| ConnectError(format!("the Redis connections cannot be set up: {e}")))?;
         Ok(Self {
             pool,
             keys,
@@ -85,6 +76,8 @@ impl Reader {
         if matches!(done, Err(Fault::Lost(_))) {
             // It may still get answers to what it was asked; nobody shall wait behind those.
             drop(Connection::take(connection));
+            // And what is true of one is likely to be true of the others that nobody has tried since.
+            self.pool.retain(|_, _| false);
         }
         done
     }
