@@ -6,8 +6,8 @@ pub(crate) enum Violation {
     /// There is no such type of packet.
     #[error("the type of the packet is unknown")]
     Type,
-    /// The number of attachments is malformed.
-    #[error("the number of attachments is malformed")]
+    /// The number of attachments is malformed, or none.
+    #[error("the number of attachments is malformed or zero")]
     Attachments,
     /// There are more attachments than one packet may have.
     #[error("too many attachments")]

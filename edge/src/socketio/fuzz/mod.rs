@@ -3,6 +3,8 @@
 
 mod application;
 #[cfg(test)]
+pub(crate) mod seeds;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;

@@ -1,6 +1,8 @@
 //! The packets of Socket.IO v5, without I/O: [`Head`] writes them, [`Packet::scan`] reads them.
 
 mod encode;
+#[cfg(test)]
+mod official;
 mod scan;
 #[cfg(test)]
 mod tests;

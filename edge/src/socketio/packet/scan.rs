@@ -71,12 +71,12 @@ impl<'a> Packet<'a> {
             payload,
             event: None,
         };
-        packet.check_payload(binary)?;
+        packet.check_payload()?;
         Ok(packet)
     }
 
-    fn check_payload(&mut self, binary: bool) -> Result<(), Violation> {
-        let placeholders = binary.then_some(self.attachments);
+    fn check_payload(&mut self) -> Result<(), Violation> {
+        let placeholders = (self.attachments > 0).then_some(self.attachments);
         match self.kind {
             Kind::Connect if self.payload.is_empty() => Ok(()),
             Kind::Disconnect if self.payload.is_empty() => Ok(()),
@@ -125,9 +125,9 @@ fn attachments(text: &[u8]) -> Result<(usize, &[u8]), Violation> {
     let (number, rest) = digits(text);
     let rest = rest.strip_prefix(b"-").ok_or(Violation::Attachments)?;
     match number {
+        Some(Some(0)) | None => Err(Violation::Attachments),
         Some(Some(number)) if number <= SIO_ATTACHMENTS_MAX as u64 => Ok((number as usize, rest)),
         Some(_) => Err(Violation::TooManyAttachments),
-        None => Err(Violation::Attachments),
     }
 }
 

@@ -69,8 +69,10 @@ async fn text_is_not_taken_for_an_attachment_and_binary_not_for_a_packet() {
     assert!(client.is_closing());
 
     let mut client = Client::within(&["/"]);
-    client.send("50-[\"a\"]");
-    assert_eq!(client.seen().len(), 1, "labelled binary, without any");
+    client.send(&format!("52-{TWO}"));
     client.send_binary(b"x");
-    assert!(client.is_closing());
+    client.send_binary(b"y");
+    assert_eq!(client.seen().len(), 1);
+    client.send_binary(b"z");
+    assert!(client.is_closing(), "one too many");
 }
