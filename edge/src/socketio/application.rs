@@ -1,5 +1,6 @@
 //! What runs on top of Socket.IO.
 
+use std::borrow::Cow;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +21,12 @@ pub trait Application: Send + Sync + 'static {
     type Socket: Socket;
     /// What is remembered of the client's first request, shared by its namespaces, for as long as the connection lasts.
     type Handshake: Send + Sync + 'static;
+
+    /// Whether a client may open a connection. The error is what it is told.
+    fn admit(&self, opened: &Opened<'_>) -> Result<(), Cow<'static, str>> {
+        let _ = opened;
+        Ok(())
+    }
 
     /// A connection opens.
     fn handshake(&self, opened: &Opened<'_>) -> Self::Handshake;

@@ -4,6 +4,7 @@ mod incoming;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -34,6 +35,10 @@ impl<A: Application> Server<A> {
 impl<A: Application> Service for Server<A> {
     type Protocol = Connection<A>;
 
+    fn admit(&self, opened: &Opened<'_>) -> Result<(), Cow<'static, str>> {
+        self.0.admit(opened)
+    }
+
     fn open(&self, opened: &Opened<'_>) -> Connection<A> {
         let handshake = self.0.handshake(opened);
         Connection::new(Arc::clone(&self.0), handshake)
@@ -57,6 +62,8 @@ pub struct Connection<A: Application> {
     first: usize,
     /// The client has been in a namespace.
     greeted: bool,
+    /// The next message was wanted when that was looked at last.
+    reading: bool,
     draining: bool,
     closing: bool,
 }
@@ -98,6 +105,7 @@ impl<A: Application> Connection<A> {
             tally: Tally::new(),
             first: 0,
             greeted: false,
+            reading: true,
             draining: false,
             closing: false,
         };
@@ -220,6 +228,7 @@ impl<A: Application> Protocol for Connection<A> {
             Ok(()) => self.settle(out),
             Err(violation) => self.break_off(violation, out),
         }
+        self.reading = self.wants_message();
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, writable: bool, out: &mut Outbox) -> Poll<()> {
@@ -235,7 +244,13 @@ impl<A: Application> Protocol for Connection<A> {
         }
         let polled = self.poll_sockets(cx, writable, out);
         self.settle(out);
-        if self.closing { Poll::Ready(()) } else { polled }
+        let was_reading = self.reading;
+        self.reading = self.wants_message();
+        if self.closing || (self.reading && !was_reading) {
+            // The client is read again only if that is said.
+            return Poll::Ready(());
+        }
+        polled
     }
 
     fn drain(&mut self, out: &mut Outbox) {

@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use shared::limits::SIO_ATTACHMENTS_MAX;
 use shared::wire::push_json_string;
+use smallvec::SmallVec;
 
 use super::application::AckId;
 use super::namespace::Namespace;
 use super::packet::{Head, Kind};
-use crate::engineio::Outbox;
+use crate::engineio::{Outbox, Piece};
 
 /// How far a socket and its client have come with each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl Emitter<'_> {
             push_json_string(&mut data, pid);
         }
         data.push(b'}');
-        self.say(Kind::Connect, None, &[&data], &[]);
+        self.say(Kind::Connect, None, &[Piece::Copied(&data)], &[]);
         self.link.standing = Standing::Connected;
     }
 
@@ -85,15 +86,12 @@ impl Emitter<'_> {
         }
         let mut error = b"{\"message\":".to_vec();
         push_json_string(&mut error, message);
-        match data {
-            Some(data) => self.say(
-                Kind::ConnectError,
-                None,
-                &[&error, b",\"data\":", data, b"}"],
-                &[],
-            ),
-            None => self.say(Kind::ConnectError, None, &[&error, b"}"], &[]),
+        if let Some(data) = data {
+            error.extend_from_slice(b",\"data\":");
+            error.extend_from_slice(data);
         }
+        error.push(b'}');
+        self.say(Kind::ConnectError, None, &[Piece::Copied(&error)], &[]);
         self.link.standing = Standing::Refused;
     }
 
@@ -103,8 +101,13 @@ impl Emitter<'_> {
     /// Returns whether it was said. Clients cut the connection on more than [`SIO_ATTACHMENTS_MAX`] attachments, so
     /// such an event is not.
     pub fn emit(&mut self, parts: &[&[u8]], attachments: &[Bytes]) -> bool {
+        self.emit_pieces(&copied(parts), attachments)
+    }
+
+    /// Emits an event like [`Emitter::emit`]. Large pieces that many clients share are not copied for each of them.
+    pub fn emit_pieces(&mut self, pieces: &[Piece<'_>], attachments: &[Bytes]) -> bool {
         self.speaks(attachments) && {
-            self.say(Kind::Event, None, parts, attachments);
+            self.say(Kind::Event, None, pieces, attachments);
             true
         }
     }
@@ -118,7 +121,7 @@ impl Emitter<'_> {
         }
         let id = self.tally.next_ack;
         self.tally.next_ack += 1;
-        self.say(Kind::Event, Some(id), parts, attachments);
+        self.say(Kind::Event, Some(id), &copied(parts), attachments);
         Some(id)
     }
 
@@ -126,7 +129,7 @@ impl Emitter<'_> {
     /// and what is returned are as in [`Emitter::emit`].
     pub fn ack(&mut self, id: AckId, parts: &[&[u8]], attachments: &[Bytes]) -> bool {
         self.speaks(attachments) && {
-            self.say(Kind::Ack, Some(id), parts, attachments);
+            self.say(Kind::Ack, Some(id), &copied(parts), attachments);
             true
         }
     }
@@ -151,7 +154,7 @@ impl Emitter<'_> {
             && attachments.len() <= SIO_ATTACHMENTS_MAX
     }
 
-    fn say(&mut self, kind: Kind, ack: Option<AckId>, payload: &[&[u8]], attachments: &[Bytes]) {
+    fn say(&mut self, kind: Kind, ack: Option<AckId>, payload: &[Piece<'_>], attachments: &[Bytes]) {
         let head = Head {
             kind,
             attachments: attachments.len(),
@@ -160,4 +163,8 @@ impl Emitter<'_> {
         };
         self.tally.unsent += head.write(payload, attachments, self.out);
     }
+}
+
+fn copied<'a>(parts: &[&'a [u8]]) -> SmallVec<[Piece<'a>; 8]> {
+    parts.iter().map(|part| Piece::Copied(part)).collect()
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use shared::limits::SIO_ATTACHMENT_TIMEOUT;
 
 use super::{Connection, Slot};
-use crate::engineio::Outbox;
+use crate::engineio::{Outbox, Piece};
 use crate::socketio::application::{Answer, Application, Connect, Gone, Incoming, Socket};
 use crate::socketio::assembly::{Arrived, Assembly};
 use crate::socketio::emitter::{Link, Standing};
@@ -98,7 +98,7 @@ impl<A: Application> Connection<A> {
             namespace,
             ack: None,
         };
-        self.tally.unsent += head.write(&[error], &[], out);
+        self.tally.unsent += head.write(&[Piece::Copied(error)], &[], out);
     }
 
     fn disconnect(&mut self, namespace: &str) -> Result<(), Violation> {

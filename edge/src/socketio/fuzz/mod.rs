@@ -31,7 +31,7 @@ pub fn packet(bytes: &[u8]) {
         namespace: packet.namespace,
         ack: packet.ack,
     };
-    let again = head.with_parts(&[&packet.payload], |parts| Bytes::from(parts.concat()));
+    let again = head.text(&packet.payload);
     assert_eq!(Packet::scan(&again).as_ref(), Ok(&packet), "written as {again:?}");
     for element in super::elements(&packet.payload) {
         assert!(!element.is_empty(), "elements of {:?}", packet.payload);

@@ -15,7 +15,7 @@ fn encode(packet: &Packet<'_>) -> Bytes {
         namespace: packet.namespace,
         ack: packet.ack,
     };
-    head.with_parts(&[&packet.payload], |parts| Bytes::from(parts.concat()))
+    head.text(&packet.payload)
 }
 
 /// A packet's kind, attachments, namespace, number, payload and event.
@@ -249,7 +249,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read_as_it_was_meant((kind, attachments, namespace, ack, payload) in packets()) {
         let head = Head { kind, attachments, namespace: &namespace, ack };
-        let text = head.with_parts(&[payload.as_bytes()], |parts| Bytes::from(parts.concat()));
+        let text = head.text(payload.as_bytes());
         let packet = Packet::scan(&text).unwrap();
         prop_assert_eq!(
             (packet.kind, packet.attachments, packet.namespace, packet.ack, packet.payload.as_ref()),
@@ -266,7 +266,7 @@ proptest! {
         )),
     ) {
         let head = Head { kind, attachments, namespace: &namespace, ack };
-        let mut text = head.with_parts(&[payload.as_bytes()], |parts| String::from_utf8(parts.concat()).unwrap());
+        let mut text = String::from_utf8(head.text(payload.as_bytes()).to_vec()).unwrap();
         // A small change to a good packet may well leave a good one.
         let (at, character) = text.char_indices().nth(at.index(text.chars().count())).unwrap();
         if let Some(change) = change {
