@@ -54,6 +54,15 @@ struct State {
     closed: bool,
 }
 
+/// What a sweep has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Unused {
+    /// The engine is to stop listening for ephemeral events.
+    pub(super) ephemerals: bool,
+    /// Nobody has been subscribed for long enough.
+    pub(super) channel: bool,
+}
+
 /// The time between two invalidations of a channel: what was read from the log in one may belong to another history
 /// than what is in the ring in the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -347,23 +356,17 @@ impl Channel {
         }
     }
 
-    /// Whether nobody has been subscribed for `linger`.
-    pub(super) fn unattended_for(&self, linger: Duration) -> bool {
-        let state = lock(&self.state);
-        state.waiting.is_empty() && state.unattended_since.elapsed() >= linger
-    }
-
-    /// Lets go ephemeral events that nobody has taken in time. Returns whether the engine has to stop listening, because
-    /// nobody asks for such events any more.
-    pub(super) fn sweep_ephemerals(&self) -> bool {
+    /// Lets go ephemeral events that nobody has taken in time, and says what nobody needs any more.
+    pub(super) fn sweep(&self, linger: Duration) -> Unused {
         let mut state = lock(&self.state);
-        if state.listeners == 0 {
-            return state.ephemerals.take().is_some();
+        if state.listeners > 0 {
+            state.ephemerals.iter_mut().for_each(|e| e.sweep());
+            return Unused::default();
         }
-        if let Some(ephemerals) = &mut state.ephemerals {
-            ephemerals.sweep();
+        Unused {
+            ephemerals: state.ephemerals.take().is_some(),
+            channel: state.waiting.is_empty() && state.unattended_since.elapsed() >= linger,
         }
-        false
     }
 
     pub(super) fn close(&self) {

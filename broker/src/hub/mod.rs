@@ -158,20 +158,20 @@ impl Hub {
             if tight {
                 channel.drop_idle_ring();
             }
-            let keep = !channel.unattended_for(self.config.linger);
+            let unused = channel.sweep(self.config.linger);
             let feed = || self.feed.upgrade();
-            if channel.sweep_ephemerals()
+            if unused.ephemerals
                 && let Some(feed) = feed()
             {
                 feed.unlisten(channel);
             }
-            if !keep {
+            if unused.channel {
                 channel.close();
                 if let Some(feed) = feed() {
                     feed.unwatch(channel);
                 }
             }
-            keep
+            !unused.channel
         });
         if channels.capacity() > 4 * channels.len() + 64 {
             channels.shrink_to_fit();
