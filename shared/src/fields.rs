@@ -45,31 +45,50 @@ pub fn encode(event: &Event, mut field: impl FnMut(&'static str, &Bytes)) {
     }
 }
 
+/// The name or value of a field, as it comes out of a reply.
+pub trait FieldBytes: AsRef<[u8]> {
+    /// The bytes, to be kept: shared where they can be, else copied.
+    fn to_kept(&self) -> Bytes;
+}
+
+impl FieldBytes for Bytes {
+    fn to_kept(&self) -> Bytes {
+        self.clone()
+    }
+}
+
+impl FieldBytes for &[u8] {
+    fn to_kept(&self) -> Bytes {
+        Bytes::copy_from_slice(self)
+    }
+}
+
 /// Makes an event of an entry's fields, whoever wrote them. Of a field given twice the last one counts.
-pub fn decode(fields: &[(Bytes, Bytes)]) -> Event {
+pub fn decode<B: FieldBytes>(fields: &[(B, B)]) -> Event {
     let last = |name: &[u8]| {
         fields
             .iter()
             .rev()
-            .find(|(f, _)| f == name)
-            .map(|(_, value)| value.clone())
+            .find(|(f, _)| f.as_ref() == name)
+            .map(|(_, value)| value)
     };
     let Some(data) = last(b"d") else {
         return Event::new(Payload::Json(json_object_of_fields(fields)));
     };
-    let data = match last(b"f").as_deref() {
+    let data = data.to_kept();
+    let data = match last(b"f").map(B::as_ref) {
         Some(b"m") if valid_message_pack(&data) => Payload::MessagePack(data),
         Some(b"m" | b"b") => Payload::Bytes(data),
         _ => json_payload(data),
     };
     let text = |name: &[u8]| {
         last(name)
-            .filter(|value| !value.is_empty())
-            .map(Text::from_bytes_lossy)
+            .filter(|value| !value.as_ref().is_empty())
+            .map(|value| Text::from_bytes_lossy(value.to_kept()))
     };
     Event {
         name: text(b"e"),
-        spread: last(b"a").as_deref() == Some(b"1") && data.is_array(),
+        spread: last(b"a").is_some_and(|value| value.as_ref() == b"1") && data.is_array(),
         data,
         user: text(b"u"),
         session: text(b"s"),

@@ -125,6 +125,10 @@ pub const UPKEEP_STREAMS_MAX: usize = 100_000;
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a read may wait for its answer.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes that are read at once, at the least, from a connection for reads.
+pub const REDIS_READ_BYTES: usize = 64 * 1024;
+/// Bytes of the buffer that a connection for reads keeps between two requests.
+pub const REDIS_READ_BYTES_KEPT_MAX: usize = 1024 * 1024;
 /// How long a connection for reads is taken to work after it was last used; after that it is asked first.
 pub const READ_CONNECTION_TRUST: Duration = Duration::from_secs(1);
 /// How long a connection to Redis may take to open.

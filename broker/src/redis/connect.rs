@@ -69,7 +69,8 @@ impl Connector {
         Ok(Self { client })
     }
 
-    fn connection_info(&self) -> &ConnectionInfo {
+    /// Where the server is, and how to introduce oneself.
+    pub(super) fn connection_info(&self) -> &ConnectionInfo {
         self.client.get_connection_info()
     }
 
@@ -126,13 +127,17 @@ fn config(response_timeout: Option<Duration>) -> AsyncConnectionConfig {
 
 /// Small packets leave at once, and a peer that vanished without a word is noticed.
 fn tcp_settings() -> TcpSettings {
-    let keepalive = TcpKeepalive::new()
-        .with_time(REDIS_KEEPALIVE_IDLE)
-        .with_interval(REDIS_KEEPALIVE_INTERVAL);
     TcpSettings::default()
         .set_nodelay(true)
-        .set_keepalive(keepalive)
+        .set_keepalive(keepalive())
         .set_user_timeout(REDIS_UNACKNOWLEDGED_MAX)
+}
+
+/// When an idle connection is tried.
+pub(super) fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new()
+        .with_time(REDIS_KEEPALIVE_IDLE)
+        .with_interval(REDIS_KEEPALIVE_INTERVAL)
 }
 
 /// `HELLO` tells what the server is without any permission but to connect.

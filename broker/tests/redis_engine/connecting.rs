@@ -1,7 +1,7 @@
 //! The first connection: one clear line when it fails, no secrets in it.
 
 use broker::testing::RedisServer;
-use broker::{RedisConfig, RedisLog};
+use broker::{From, Log, ReadRequest, RedisConfig, RedisLog};
 
 use crate::support::*;
 
@@ -58,7 +58,6 @@ async fn plain_keys_are_served() {
     })
     .await
     .unwrap();
-    use broker::{From, Log, ReadRequest};
     let page = log
         .read(&name("api"), &ReadRequest::forward(From::Start, 5))
         .await
@@ -68,4 +67,23 @@ async fn plain_keys_are_served() {
     assert!(log.append(&name("api"), keyed(7)).await.unwrap().duplicate);
     let keys: Vec<String> = raw(&server, redis::cmd("KEYS").arg("*")).await;
     assert!(keys.contains(&"{logs:api}:k:7".to_owned()), "{keys:?}");
+}
+
+#[tokio::test]
+async fn over_tcp_with_a_password_and_another_database() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+        .to_string();
+    let server = RedisServer::start_with_args(&["--port", &port, "--bind", "127.0.0.1"]).await;
+    run(&server, "ACL SETUSER weir on >secret ~* &* +@all").await;
+    run(&server, "CONFIG SET requirepass other").await;
+    let log = log(format!("redis://weir:secret@127.0.0.1:{port}/3")).await;
+    let stream = name("doc:1");
+    log.append(&stream, number(0)).await.unwrap();
+    assert_eq!(numbers(&log, &stream).await, [0]);
+    let error = refused(RedisConfig::new(format!("redis://weir:wrong@127.0.0.1:{port}/3"))).await;
+    assert!(error.contains("password"), "{error}");
 }

@@ -1,8 +1,9 @@
 //! Pages of large entries, verdicts that must be counted, reads while appends go on.
 
 use broker::testing::RedisServer;
-use broker::{Direction, From, Log, ReadRequest};
+use broker::{Direction, From, Log, ReadRequest, RedisConfig, RedisLog};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use shared::limits::LOG_PAGE_BYTES_MAX;
 use shared::{Ordinal, Verdict};
 
@@ -170,4 +171,24 @@ async fn pages_are_whole_while_the_stream_is_trimmed() {
         }
     };
     in_time("the reader", async { tokio::join!(trims, reads) }).await;
+}
+
+/// A read that nobody waits for any more leaves an answer on its way, which must not be taken for the next one's.
+#[tokio::test]
+async fn a_read_that_is_given_up_spoils_no_other() {
+    let server = RedisServer::start().await;
+    let log = RedisLog::connect(RedisConfig {
+        read_connections: 1,
+        ..config(server.url())
+    })
+    .await
+    .unwrap();
+    let (one, other) = (name("one"), name("other"));
+    log.append(&one, number(1)).await.unwrap();
+    log.append(&other, number(2)).await.unwrap();
+    for _ in 0..50 {
+        let page = ReadRequest::forward(From::Start, 10);
+        assert!(log.read(&one, &page).now_or_never().is_none());
+        assert_eq!(numbers(&log, &other).await, [2]);
+    }
 }

@@ -59,12 +59,12 @@ fn push_field_value(out: &mut Vec<u8>, value: &[u8]) {
 
 /// The JSON object of an entry that others wrote: field names to values; a name that stands more than once has
 /// the array of its values. Names are told apart by what they look like as text, so that no key stands twice.
-pub(crate) fn json_object_of_fields(fields: &[(Bytes, Bytes)]) -> Bytes {
+pub(crate) fn json_object_of_fields(fields: &[(impl AsRef<[u8]>, impl AsRef<[u8]>)]) -> Bytes {
     // An index, not a search: anybody can write an entry of a million fields.
     let mut position = HashMap::with_capacity(fields.len());
-    let mut object: Vec<(Cow<'_, str>, Vec<&Bytes>)> = Vec::with_capacity(fields.len());
+    let mut object: Vec<(Cow<'_, str>, Vec<&[u8]>)> = Vec::with_capacity(fields.len());
     for (name, value) in fields {
-        let name = String::from_utf8_lossy(name);
+        let (name, value) = (String::from_utf8_lossy(name.as_ref()), value.as_ref());
         let at = *position.entry(name.clone()).or_insert(object.len());
         match object.get_mut(at) {
             Some((_, values)) => values.push(value),
@@ -87,7 +87,7 @@ pub(crate) fn json_object_of_fields(fields: &[(Bytes, Bytes)]) -> Bytes {
     Bytes::from(out)
 }
 
-fn push_field_values(out: &mut Vec<u8>, values: &[&Bytes]) {
+fn push_field_values(out: &mut Vec<u8>, values: &[&[u8]]) {
     out.push(b'[');
     for (index, value) in values.iter().enumerate() {
         if index > 0 {

@@ -3,18 +3,19 @@
 //! nothing removed between them, so together they are as good as one look.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, cmd};
 use shared::limits::{
     ENTRY_SIZES_MAX, LOG_PAGE_BYTES_MAX, PIECE_ENTRIES_MAX, PIECE_ENTRIES_UNKNOWN, VERDICT_COUNT_ENTRIES_MAX,
 };
-use shared::{EntryId, StreamName, StreamView};
+use shared::{Cursor, Entry, EntryId, Event, Ordinal, StreamName, StreamView, fields};
 
 use super::super::fault::Fault;
-use super::super::parse::{self, RawEntry};
+use super::super::parse;
+use super::connection::Connection;
+use super::reply::{self, Fields};
 
 /// How large the entries of streams were when they were read last: the first piece of a page goes by it.
 #[derive(Debug, Default)]
@@ -53,18 +54,26 @@ pub(super) struct Range {
     pub(super) newest_first: bool,
 }
 
+/// An entry that was found, without its place.
+pub(super) struct Found {
+    pub(super) id: EntryId,
+    event: Event,
+    /// Bytes of its field names and values.
+    size_bytes: usize,
+}
+
 /// What a range held at one moment.
-pub(super) struct Gathered {
+pub(super) struct Gathered<T = Found> {
     pub(super) view: StreamView,
     /// In the order in which they were read.
-    pub(super) entries: Vec<RawEntry>,
+    pub(super) entries: Vec<T>,
     /// Whether the range holds no more than these.
     pub(super) exhausted: bool,
 }
 
 /// One stream, over one connection.
 pub(super) struct Source<'a> {
-    connection: &'a mut MultiplexedConnection,
+    connection: &'a mut Connection,
     stream: &'a StreamName,
     key: String,
     sizes: &'a EntrySizes,
@@ -72,7 +81,7 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub(super) fn new(
-        connection: &'a mut MultiplexedConnection,
+        connection: &'a mut Connection,
         stream: &'a StreamName,
         key: String,
         sizes: &'a EntrySizes,
@@ -88,16 +97,15 @@ impl<'a> Source<'a> {
     /// The counters alone.
     pub(super) async fn view(&mut self) -> Result<StreamView, Fault> {
         let command = self.info();
-        let reply = self.connection.send_packed_command(&command).await;
-        parse::view(reply.map_err(|e| Fault::of(&e))?)
+        parse::view(self.connection.run(&command).await?)
     }
 
     /// Up to `wanted` entries of a range; fewer if they are large, but at least one if there is one.
     pub(super) async fn gather(&mut self, range: Range, wanted: usize) -> Result<Gathered, Fault> {
         let first = self.sizes.first_piece(self.stream);
-        let mut gathered = self.piece(range, wanted.min(first)).await?;
+        let mut gathered = self.piece(range, wanted.min(first), Found::new).await?;
         loop {
-            let bytes: usize = gathered.entries.iter().map(RawEntry::size_bytes).sum();
+            let bytes: usize = gathered.entries.iter().map(|entry| entry.size_bytes).sum();
             let average = bytes.checked_div(gathered.entries.len()).unwrap_or(0).max(1);
             if !gathered.entries.is_empty() {
                 self.sizes.saw(self.stream, average);
@@ -112,7 +120,7 @@ impl<'a> Source<'a> {
                 return Ok(gathered);
             }
             // From the last entry on, once more: it shows that the next ones join it.
-            let mut next = self.piece(range.from(last), count + 1).await?;
+            let mut next = self.piece(range.from(last), count + 1, Found::new).await?;
             if next.entries.first().is_none_or(|entry| entry.id != last)
                 || removed(&gathered.view, &next.view)
             {
@@ -135,7 +143,7 @@ impl<'a> Source<'a> {
         let mut counted = 0;
         let count = self.sizes.first_piece(self.stream);
         loop {
-            let piece = self.piece(range, count).await?;
+            let piece = self.piece(range, count, |id, _| id).await?;
             counted += piece.entries.len() as u64;
             let trimmed_past = piece.view.first.is_none_or(|first| first > id) && removed(view, &piece.view);
             let same = piece.view.added >= view.added && piece.view.last_generated >= view.last_generated;
@@ -143,7 +151,7 @@ impl<'a> Source<'a> {
                 return Ok(None);
             }
             match piece.entries.last() {
-                Some(last) if !piece.exhausted => range.low = last.id.successor(),
+                Some(last) if !piece.exhausted => range.low = last.successor(),
                 _ => return Ok(Some(counted)),
             }
             if counted >= VERDICT_COUNT_ENTRIES_MAX {
@@ -153,7 +161,12 @@ impl<'a> Source<'a> {
     }
 
     /// One transaction.
-    async fn piece(&mut self, range: Range, count: usize) -> Result<Gathered, Fault> {
+    async fn piece<T>(
+        &mut self,
+        range: Range,
+        count: usize,
+        mut each: impl FnMut(EntryId, &Fields<'_>) -> T,
+    ) -> Result<Gathered<T>, Fault> {
         let mut commands = Pipeline::with_capacity(4);
         commands
             .add_command(cmd("MULTI"))
@@ -161,12 +174,30 @@ impl<'a> Source<'a> {
             .add_command(range.command(&self.key, count))
             .add_command(cmd("EXEC"));
         let asked_at = Instant::now();
-        let replies = self.connection.send_packed_commands(&commands, 0, 4).await;
-        let replies = parse::executed(replies.map_err(|e| Fault::of(&e))?)?;
+        let replies = self
+            .connection
+            .exchange(&commands.get_packed_pipeline(), 4)
+            .await?;
         metrics::histogram!("weir_redis_latency_seconds", "op" => "read")
             .record(asked_at.elapsed().as_secs_f64());
-        let [info, list] = parse::exactly(replies)?;
-        let entries = parse::entries(list)?;
+        let (info, entries) = match reply::of_two(replies) {
+            Some((info, list)) if let Some(entries) = reply::entries(list, &mut each) => {
+                (reply::value(info)?, entries)
+            }
+            _ => {
+                let [info, list] = parse::exactly(parse::executed(reply::values(replies)?)?)?;
+                let raw = parse::entries(list)?.into_iter();
+                let entries = raw.map(|entry| {
+                    let fields: Vec<_> = entry
+                        .fields
+                        .iter()
+                        .map(|(name, value)| (&name[..], &value[..]))
+                        .collect();
+                    each(entry.id, &fields)
+                });
+                (info, entries.collect())
+            }
+        };
         Ok(Gathered {
             view: parse::view(info)?,
             exhausted: entries.len() < count,
@@ -176,6 +207,22 @@ impl<'a> Source<'a> {
 
     fn info(&self) -> Cmd {
         cmd("XINFO").arg("STREAM").arg(&self.key).take()
+    }
+}
+
+impl Found {
+    fn new(id: EntryId, fields: &Fields<'_>) -> Self {
+        Self {
+            id,
+            event: fields::decode(fields),
+            size_bytes: fields.iter().map(|(name, value)| name.len() + value.len()).sum(),
+        }
+    }
+
+    /// The entry in its place.
+    pub(super) fn into_entry(self, stream: &StreamName, ordinal: Option<Ordinal>) -> Arc<Entry> {
+        let cursor = Cursor { id: self.id, ordinal };
+        Arc::new(Entry::new(stream.clone(), cursor, self.event))
     }
 }
 

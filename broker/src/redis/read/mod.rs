@@ -1,9 +1,13 @@
 //! Page reads: a pool of connections, a deadline over the whole read, and a second try on a fresh connection, since
-//! reading twice does no harm. What is read is in [`gather`], what it means in [`page`].
+//! reading twice does no harm. What is read is in [`gather`], what it means in [`page`], and how replies come in, in
+//! [`connection`] and [`reply`].
 
+mod connection;
 mod gather;
 mod page;
 mod pool;
+mod reply;
+mod socket;
 
 use deadpool::managed::{PoolError, TimeoutType};
 use redis::Cmd;
@@ -18,7 +22,7 @@ use super::keys::KeyTemplate;
 use super::parse;
 use crate::{Page, ReadError, ReadRequest, Unavailable};
 use gather::{EntrySizes, Source};
-use pool::{Connection, Pool};
+use pool::{Pool, Pooled};
 
 /// Reads pages.
 pub(super) struct Reader {
@@ -34,8 +38,8 @@ impl Reader {
         connector: &Connector,
         keys: KeyTemplate,
     ) -> Result<Self, ConnectError> {
-        let pool = pool::pool(connections, connector.clone())
-            .map_err(|e| ConnectError(format!("the Redis connections cannot be set up: {e}")))?;
+        let unusable = |error| ConnectError(format!("the Redis connections cannot be set up: {error}"));
+        let pool = pool::pool(connections, connector.connection_info()).map_err(unusable)?;
         Ok(Self {
             pool,
             keys,
@@ -63,9 +67,9 @@ impl Reader {
 
     /// Runs one command that is answered with a text.
     pub(super) async fn text(&self, command: &Cmd) -> Result<String, Fault> {
-        let mut connection = self.connection().await?;
-        let reply = connection.send_packed_command(command).await;
-        parse::text(reply.map_err(|e| Fault::of(&e))?)
+        let work = async { parse::text(self.connection().await?.run(command).await?) };
+        let done = timeout(READ_TIMEOUT, work).await;
+        done.unwrap_or(Err(Fault::Lost("Redis does not answer")))
     }
 
     async fn attempt(&self, stream: &StreamName, request: &ReadRequest) -> Result<Page, Fault> {
@@ -74,17 +78,15 @@ impl Reader {
         let mut source = Source::new(&mut connection, stream, key, &self.sizes);
         let done = page::read(&mut source, stream, request).await;
         if matches!(done, Err(Fault::Lost(_))) {
-            // It may still get answers to what it was asked; nobody shall wait behind those.
-            drop(Connection::take(connection));
-            // And what is true of one is likely to be true of the others that nobody has tried since.
+            // What is true of one is likely to be true of the others that nobody has tried since.
             self.pool.retain(|_, _| false);
         }
         done
     }
 
-    async fn connection(&self) -> Result<Connection, Fault> {
+    async fn connection(&self) -> Result<Pooled, Fault> {
         self.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => Fault::of(&error),
+            PoolError::Backend(fault) => fault,
             PoolError::Timeout(TimeoutType::Wait) => Fault::Lost("more is read than Redis takes"),
             PoolError::Timeout(_) => Fault::Lost("Redis does not answer"),
             PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {

@@ -11,8 +11,7 @@ use shared::verdict::{Assessment, Look, assess, compare, resume_at};
 use shared::{Cursor, Entry, EntryId, Ordinal, StreamName, StreamView, Verdict};
 
 use super::super::fault::Fault;
-use super::super::parse::RawEntry;
-use super::gather::{Range, Source};
+use super::gather::{Found, Range, Source};
 use crate::{Direction, From, Page, ReadRequest};
 
 /// Reads a page. The request's limit is within its bounds.
@@ -200,7 +199,7 @@ struct Forward {
 }
 
 impl Forward {
-    fn page(self, stream: &StreamName, mut found: Vec<RawEntry>, limit: usize) -> Page {
+    fn page(self, stream: &StreamName, mut found: Vec<Found>, limit: usize) -> Page {
         let added = self.view.added;
         let total = found.len();
         // The ordinal before the first entry.
@@ -338,11 +337,7 @@ fn reaches_end(until: Option<EntryId>, view: &StreamView) -> bool {
     until.is_none_or(|until| until >= view.last_generated)
 }
 
-fn numbered(
-    stream: &StreamName,
-    found: Vec<RawEntry>,
-    ordinal: impl Fn(u64) -> Option<u64>,
-) -> Vec<Arc<Entry>> {
-    let entry = |(index, raw): (usize, RawEntry)| raw.into_entry(stream, ordinal(index as u64).map(Ordinal));
+fn numbered(stream: &StreamName, found: Vec<Found>, ordinal: impl Fn(u64) -> Option<u64>) -> Vec<Arc<Entry>> {
+    let entry = |(index, found): (usize, Found)| found.into_entry(stream, ordinal(index as u64).map(Ordinal));
     found.into_iter().enumerate().map(entry).collect()
 }
