@@ -138,15 +138,21 @@ async fn start_after(
     asked: Cursor,
 ) -> Result<Cursor, ReadError> {
     match page.verdict {
-        Verdict::Continuous | Verdict::Unverified => return Ok(asked),
-        Verdict::Gap { lost } => {
-            return Ok(Cursor {
-                id: asked.id,
-                ordinal: asked.ordinal.map(|Ordinal(n)| Ordinal(n + lost)),
-            });
-        }
-        Verdict::Reset => {}
+        Verdict::Continuous | Verdict::Unverified => Ok(asked),
+        Verdict::Gap { lost } => Ok(Cursor {
+            id: asked.id,
+            ordinal: asked.ordinal.map(|Ordinal(n)| Ordinal(n + lost)),
+        }),
+        Verdict::Reset => place_before(log, stream, page).await,
     }
+}
+
+/// The position in this history before the first entry of a page; the page's own where it is empty.
+pub(super) async fn place_before(
+    log: &Arc<dyn Log>,
+    stream: &StreamName,
+    page: &Page,
+) -> Result<Cursor, ReadError> {
     let Some(first) = page.entries.first() else {
         return Ok(page.cursor);
     };

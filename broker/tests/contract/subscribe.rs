@@ -46,6 +46,31 @@ pub(crate) async fn from_each_place<F: Fixture>() {
     }
 }
 
+/// Whoever began with the last events, or with those since a moment, and comes back before it has got any, is told what
+/// is missing like everybody else.
+pub(crate) async fn a_beginning_can_be_resumed<F: Fixture>() {
+    let fixture = F::start(Settings::tiny_ring(1)).await;
+    let (log, stream) = (fixture.log(), name("doc:1"));
+    let at = publish(&log, &stream, 1..=10).await;
+    // Something was removed already, so that nothing can be proven without a count.
+    fixture.trim(&stream, 8).await;
+    let begin = async |from| Tail::new(&log).follow(&stream, from).await.cursor;
+    let (last, since) = (begin(From::Last(4)).await, begin(From::Since(at[6].id)).await);
+    let (all, none) = (begin(From::Last(100)).await, begin(From::Last(0)).await);
+    assert_eq!((last, since, none), (at[5], at[5], at[9]));
+    for (from, first) in [(last, 7), (since, 7), (all, 3), (none, 11)] {
+        let mut tail = Tail::new(&log);
+        let joined = tail.follow(&stream, From::Cursor(from)).await;
+        assert_eq!(joined.verdict, Verdict::Continuous, "{from}");
+        tail.expect(&stream, first..=10).await;
+    }
+    fixture.trim(&stream, 2).await;
+    for (from, lost) in [(last, 2), (since, 2), (all, 6)] {
+        let joined = Tail::new(&log).follow(&stream, From::Cursor(from)).await;
+        assert_eq!(joined.verdict, Verdict::Gap { lost }, "{from}");
+    }
+}
+
 pub(crate) async fn caught_up_is_told_once<F: Fixture>() {
     let fixture = F::start(Settings::tiny_ring(4)).await;
     let (log, stream, empty) = (fixture.log(), name("doc:1"), name("doc:empty"));

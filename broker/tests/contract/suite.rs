@@ -69,6 +69,7 @@ macro_rules! contract_suite {
             }
             subscribe {
                 from_each_place,
+                a_beginning_can_be_resumed,
                 caught_up_is_told_once,
                 until_ends_it,
                 until_in_the_past_ends_at_once,

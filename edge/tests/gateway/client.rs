@@ -47,7 +47,7 @@ impl Client {
     /// Starts a client with these options of the library.
     pub async fn start_with(url: &str, options: Value) -> Self {
         let mut child = Command::new("node")
-            .arg(js_folder().join("socket_client.mjs"))
+            .arg(js_folder().join("gateway_client.mjs"))
             .args([url, &options.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

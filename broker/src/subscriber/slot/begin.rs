@@ -35,12 +35,8 @@ impl Slot {
                 let page = log
                     .read(&stream, &ReadRequest::forward(from, PAGE_ENTRIES_MAX))
                     .await?;
-                // Without a cursor of the reader's own there is no history it claims to have seen.
-                let below = page
-                    .entries
-                    .first()
-                    .map(|first| Cursor::bare(first.id().predecessor()));
-                let start = below.unwrap_or(page.cursor);
+                // A place that was observed, so that who resumes there can be told whether anything is missing.
+                let start = fetch::place_before(log, &stream, &page).await?;
                 slot.take_page(&page, start, epoch, true);
                 return Ok((
                     slot,
