@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use broker::Log;
+use shared::limits::CLUSTER_ANSWER_SLACK;
 use shared::{EdgeId, StreamName};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cluster::{Cluster, Host};
 use crate::config::Config;
 use crate::error::{ApiError, Code};
 use crate::origins::Origins;
@@ -20,6 +22,8 @@ use crate::{gateway, http, metrics, ws};
 pub struct AppState {
     /// The name of this edge among those that share the log.
     pub edge: EdgeId,
+    /// The way to the other edges.
+    pub cluster: Arc<Cluster>,
     /// The streams.
     pub log: Arc<dyn Log>,
     /// Everything an operator may set.
@@ -42,15 +46,24 @@ impl AppState {
     pub fn new(config: Config, log: Arc<dyn Log>) -> Self {
         metrics::install();
         let origins = Origins::parse(&config.cors.allowed_origins).unwrap_or_else(|_| Origins::none());
+        let (drain, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let sio = &config.socketio;
+        let host = Host {
+            tasks: tasks.clone(),
+            drain: drain.clone(),
+            answer_timeout: sio.ping_interval + sio.ping_timeout + CLUSTER_ANSWER_SLACK,
+            peer_timeout: config.limits.peer_timeout,
+        };
         Self {
+            cluster: Arc::new(Cluster::new(Arc::clone(log.edges()), host)),
             // It is no secret, it only has to be another one than that of any other edge.
             edge: EdgeId::from_random(std::array::from_fn(|_| fastrand::u8(..))),
             log,
             rate: Arc::new(RateLimits::new(&config.rate)),
             origins: Arc::new(origins),
             config: Arc::new(config),
-            drain: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            drain,
+            tasks,
         }
     }
 }

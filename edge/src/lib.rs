@@ -20,6 +20,7 @@
 pub mod app;
 mod appends;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod engineio;
 pub mod error;

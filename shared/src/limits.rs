@@ -374,3 +374,23 @@ pub const EPHEMERAL_PATIENCE: Duration = Duration::from_secs(1);
 pub const CLUSTER_SECRET_BYTES_MIN: usize = 16;
 /// Bytes of the secret that edges share, at the most.
 pub const CLUSTER_SECRET_BYTES_MAX: usize = 1_000;
+/// How far the clocks of two edges may differ before they take each other's requests for forged.
+pub const CLUSTER_CLOCK_SKEW_MAX: Duration = Duration::from_secs(5 * 60);
+/// How long the address of another edge is remembered before the log is asked again.
+pub const CLUSTER_ADDRESS_MEMORY: Duration = Duration::from_secs(1);
+/// Addresses of other edges that are remembered.
+pub const CLUSTER_ADDRESSES_MAX: usize = 1_024;
+/// How long a connection to another edge may take to open.
+pub const CLUSTER_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How much longer than it holds a request another edge may take to answer it.
+pub const CLUSTER_ANSWER_SLACK: Duration = Duration::from_secs(5);
+/// How long a connection to another edge is kept when nobody uses it.
+pub const CLUSTER_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Unused connections to one other edge that are kept.
+pub const CLUSTER_IDLE_CONNECTIONS_MAX: usize = 1_024;
+/// How long others find an edge that has announced itself.
+pub const CLUSTER_ANNOUNCE_TTL: Duration = Duration::from_secs(15);
+/// How often an edge announces itself.
+pub const CLUSTER_ANNOUNCE_INTERVAL: Duration = Duration::from_secs(4);
+/// Pause before an edge announces itself again that could not.
+pub const CLUSTER_ANNOUNCE_RETRY: Duration = Duration::from_secs(1);

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// Where a Redis listens of which no port is named.
+const DEFAULT_PORT: u16 = 6379;
+
 /// `redis://[user:password@]host:port/db`, `rediss://…` or `unix:///path`. Prints without the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl(String);
@@ -11,6 +14,21 @@ impl RedisUrl {
     /// The whole URL, for the one who connects.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// `host:port` of a Redis that is reached over the network.
+    pub fn host_and_port(&self) -> Option<String> {
+        let (scheme, rest) = self.0.split_once("://")?;
+        if scheme.ends_with("unix") {
+            return None;
+        }
+        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        let host = place.split(['/', '?']).next().unwrap_or_default();
+        // The colons of an IPv6 address stand in brackets.
+        match host.rsplit_once(':') {
+            Some((_, port)) if !port.contains(']') => Some(host.to_owned()),
+            _ => Some(format!("{host}:{DEFAULT_PORT}")),
+        }
     }
 }
 
@@ -63,6 +81,21 @@ pub struct RedisUrlError;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_told_from_all_that_is_around_it() {
+        for (url, place) in [
+            ("redis://127.0.0.1:6380/2", Some("127.0.0.1:6380")),
+            ("rediss://app:se@c:ret@host", Some("host:6379")),
+            ("redis://[::1]/0?protocol=resp3", Some("[::1]:6379")),
+            ("redis://[::1]:7000", Some("[::1]:7000")),
+            ("unix:///run/redis.sock", None),
+        ] {
+            let parsed: Option<RedisUrl> = url.parse().ok();
+            let found = parsed.and_then(|url| url.host_and_port());
+            assert_eq!(found.as_deref(), place, "{url}");
+        }
+    }
 
     #[test]
     fn passwords_are_not_printed() {

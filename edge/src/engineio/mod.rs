@@ -29,7 +29,7 @@ mod session;
 mod settings;
 mod sid;
 
-pub use elsewhere::Elsewhere;
+pub use elsewhere::{Brought, Elsewhere};
 pub use outbox::{Outbox, Piece};
 pub use protocol::{Ended, Message, Opened, Protocol, Service};
 pub use router::{Surroundings, router};

@@ -4,13 +4,12 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-use ring::rand::{SecureRandom as _, SystemRandom};
 use shared::EdgeId;
 
 /// Characters of the name of the edge, in front.
 const EDGE_BYTES: usize = 8;
 /// Random bytes, so many that an ID cannot be guessed; each three are four characters.
-const RANDOM_BYTES: usize = 12;
+pub(crate) const RANDOM_BYTES: usize = 12;
 /// Characters of an ID.
 const SID_BYTES: usize = EDGE_BYTES + RANDOM_BYTES / 3 * 4;
 
@@ -52,13 +51,6 @@ impl fmt::Debug for Sid {
         let edge = self.as_str().get(..EDGE_BYTES).unwrap_or_default();
         write!(f, "Sid({edge}…)")
     }
-}
-
-/// Bytes that nobody can foresee; `None` if the system has none.
-pub(crate) fn random() -> Option<[u8; RANDOM_BYTES]> {
-    let mut bytes = [0; RANDOM_BYTES];
-    SystemRandom::new().fill(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 #[cfg(test)]

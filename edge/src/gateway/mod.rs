@@ -66,7 +66,7 @@ pub fn routes(state: AppState) -> Router {
         origins: Arc::clone(&state.origins),
         tasks: state.tasks.clone(),
         drain: state.drain.clone(),
-        elsewhere: None,
+        elsewhere: Some(Arc::clone(&state.cluster) as _),
     };
     let server = Server::new(Arc::new(Gateway::new(state.clone())));
     let observed = axum::middleware::from_fn_with_state(state, http::observe_engine);

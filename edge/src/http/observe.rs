@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, debug, info_span};
 
 use crate::app::AppState;
+use crate::engineio::Brought;
 use crate::error::{ApiError, Code};
 use crate::metrics;
 use crate::rate::Client;
@@ -69,7 +70,10 @@ fn admit(state: &AppState, request: &Request) -> Result<Client, ApiError> {
     // Every connection of the server has a peer; a request that did not come through it counts as local.
     let peer = peer.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
     let client = Client::of(peer, headers, &state.config.rate.trusted_proxies);
-    state.rate.request(client)?;
+    // What another edge brings was counted there.
+    if state.cluster.brought(request.method(), request.uri(), headers) != Brought::ByEdge {
+        state.rate.request(client)?;
+    }
     Ok(client)
 }
 

@@ -22,6 +22,7 @@ use tracing::{debug, info, warn};
 
 pub use connection::Peer;
 pub use socket::into_tcp;
+pub(crate) use socket::prepare;
 
 use crate::app::{self, AppState};
 use crate::config::LimitSettings;
@@ -66,6 +67,12 @@ pub struct Hosting {
 
 /// Serves an edge until `shutdown` is cancelled and what was under way has ended.
 pub async fn run(listener: TcpListener, state: AppState, shutdown: CancellationToken) -> io::Result<()> {
+    if state.config.socketio.enabled {
+        let joined = state
+            .cluster
+            .join(state.edge, listener.local_addr()?, &state.config);
+        joined.await.map_err(io::Error::other)?;
+    }
     let router = app::router(state.clone());
     let hosting = Hosting {
         limits: Arc::new(state.config.limits.clone()),

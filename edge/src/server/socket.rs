@@ -26,28 +26,34 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Small writes leave at once; a peer that is gone is noticed even if nothing is sent to it; and one that is slow
-    /// costs the system little memory, so that what it has taken is soon known.
+    /// A stream with the options that [`prepare`] sets.
     pub(super) fn new(stream: TcpStream, peer_timeout: Duration) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let socket = SockRef::from(&stream);
-        let pause = (peer_timeout / 4).max(Duration::from_secs(1));
-        let keepalive = TcpKeepalive::new()
-            .with_time(pause)
-            .with_interval(pause)
-            .with_retries(3);
-        socket.set_tcp_keepalive(&keepalive)?;
-        // Elsewhere keepalive alone finds dead peers, later, and the system decides how much it holds.
-        #[cfg(target_os = "linux")]
-        {
-            socket.set_tcp_user_timeout(Some(peer_timeout))?;
-            socket.set_tcp_notsent_lowat(SOCKET_UNSENT_BYTES_MAX)?;
-        }
+        prepare(&stream, peer_timeout)?;
         Ok(Self {
             stream,
             lingering: None,
         })
     }
+}
+
+/// Sets the options of a connection: small writes leave at once; a peer that is gone is noticed even if nothing is
+/// sent to it; and one that is slow costs the system little memory, so that what it has taken is soon known.
+pub(crate) fn prepare(stream: &TcpStream, peer_timeout: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let pause = (peer_timeout / 4).max(Duration::from_secs(1));
+    let keepalive = TcpKeepalive::new()
+        .with_time(pause)
+        .with_interval(pause)
+        .with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // Elsewhere keepalive alone finds dead peers, later, and the system decides how much it holds.
+    #[cfg(target_os = "linux")]
+    {
+        socket.set_tcp_user_timeout(Some(peer_timeout))?;
+        socket.set_tcp_notsent_lowat(SOCKET_UNSENT_BYTES_MAX)?;
+    }
+    Ok(())
 }
 
 /// Takes the TCP stream out of an upgraded connection, with the bytes that were read from it already.

@@ -13,8 +13,9 @@ use crate::engineio::mailbox::{Connection, Letter, Mailbox, TransportKind};
 use crate::engineio::packet::OPEN;
 use crate::engineio::refusal::Refusal;
 use crate::engineio::session::Session;
-use crate::engineio::sid::{self, Sid};
+use crate::engineio::sid::{RANDOM_BYTES, Sid};
 use crate::engineio::{Ended, Opened, Protocol as _, Service, answer};
+use crate::random;
 use crate::server::{self, Peer};
 use crate::websocket::Socket;
 use crate::websocket::handshake::{self, Accept};
@@ -42,7 +43,7 @@ impl<S: Service> Engine<S> {
             TransportKind::WebSocket => Some(accept(&request)?),
         };
         // A system without randomness cannot have sessions.
-        let random = sid::random().ok_or(Refusal::Request)?;
+        let random = random::secret::<RANDOM_BYTES>().ok_or(Refusal::Request)?;
         let place = self.registry.enter(Sid::new(self.surroundings.edge, random))?;
         let open = self.open_packet(place.sid(), transport);
         let protocol = self.service.open(&opened);

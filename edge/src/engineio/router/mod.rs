@@ -18,7 +18,7 @@ use shared::EdgeId;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::elsewhere::Elsewhere;
+use super::elsewhere::{Brought, Elsewhere};
 use super::mailbox::{Mailbox, TransportKind};
 use super::refusal::Refusal;
 use super::registry::Registry;
@@ -98,14 +98,20 @@ impl<S: Service> Engine<S> {
             let version = query.version == "4";
             return self.begin(request, transport, version).await;
         }
+        let elsewhere = self.surroundings.elsewhere.as_deref();
+        let brought = elsewhere.map_or(Brought::ByClient, |elsewhere| elsewhere.brought(&request));
+        if brought == Brought::Forged {
+            return Err(Refusal::Forbidden("Forbidden".into()));
+        }
         let sid = Sid::parse(&query.sid).ok_or(Refusal::Sid)?;
         match sid.edge() {
             Some(edge) if edge == self.surroundings.edge => {
                 let mailbox = self.registry.find(&sid).ok_or(Refusal::Sid)?;
                 self.go_on(&mailbox, request, transport, upgrade).await
             }
-            Some(edge) => self.ask_elsewhere(edge, request, upgrade).await,
-            None => Err(Refusal::Sid),
+            Some(edge) if brought == Brought::ByClient => self.ask_elsewhere(edge, request, upgrade).await,
+            // An edge that is asked for a session that it does not have does not ask on.
+            _ => Err(Refusal::Sid),
         }
     }
 
@@ -158,12 +164,9 @@ impl<S: Service> Engine<S> {
         upgrade: bool,
     ) -> Result<Response, Refusal> {
         let elsewhere = self.surroundings.elsewhere.as_ref().ok_or(Refusal::Sid)?;
-        let (method, known) = (
-            request.method(),
-            matches!(*request.method(), Method::GET | Method::POST),
-        );
-        if !known || (upgrade && method != Method::GET) {
-            return Err(Refusal::Request);
+        match (request.method(), upgrade) {
+            (&Method::GET, _) | (&Method::POST, false) => {}
+            _ => return Err(Refusal::Request),
         }
         elsewhere
             .forward(edge, request, upgrade)

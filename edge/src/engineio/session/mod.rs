@@ -161,7 +161,11 @@ impl<P: Protocol> Session<P> {
             now,
             &mut self.outputs,
         );
-        moved | self.carry_out(now)
+        moved |= self.carry_out(now);
+        if !self.core.is_open() {
+            self.drop_post(PostAnswer::Taken);
+        }
+        moved
     }
 
     fn tick(&mut self, now: Instant) {
@@ -314,13 +318,18 @@ impl<P: Protocol> Session<P> {
             self.close_code = Some(RESTART);
         }
         self.ended = Some(reason);
-        if let Some(mut post) = self.post.take() {
-            post.answer(match reason {
-                Ended::Client => PostAnswer::Taken,
-                _ => PostAnswer::Broken,
-            });
-        }
+        self.drop_post(match reason {
+            Ended::Broken => PostAnswer::Broken,
+            _ => PostAnswer::Taken,
+        });
         self.protocol.ended(reason);
+    }
+
+    /// What was posted and is not taken yet will not be taken any more.
+    fn drop_post(&mut self, answer: PostAnswer) {
+        if let Some(mut post) = self.post.take() {
+            post.answer(answer);
+        }
     }
 
     fn transport(&self) -> TransportKind {

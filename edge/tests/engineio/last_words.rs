@@ -4,8 +4,6 @@
 //! holds the end, the messages come to its socket when that is closed already: it keeps them for its next session, and
 //! asks for them again, because it has not seen them.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
