@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use deadpool_redis::{Manager, Pool, Runtime};
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
@@ -83,6 +84,20 @@ impl Connector {
         self.client
             .get_multiplexed_async_connection_with_config(&config)
             .await
+    }
+
+    /// A connection for what is asked now and then, opened when it is first needed, and tried before each use.
+    pub(super) fn pool(&self) -> Result<Pool, ConnectError> {
+        let unusable =
+            |error: String| ConnectError(format!("the Redis connections cannot be set up: {error}"));
+        let manager = Manager::new_with_config(self.connection_info().clone(), config(Some(READ_TIMEOUT)))
+            .map_err(|e| unusable(e.to_string()))?;
+        let pool = Pool::builder(manager).max_size(1).runtime(Runtime::Tokio1);
+        pool.wait_timeout(Some(READ_TIMEOUT))
+            .create_timeout(Some(CONNECT_TIMEOUT))
+            .recycle_timeout(Some(CONNECT_TIMEOUT))
+            .build()
+            .map_err(|e| unusable(e.to_string()))
     }
 
     /// Opens a connection and checks that the server is one that Weir works with.

@@ -1,14 +1,11 @@
 //! Watches how full the server is: metrics all the time, and a warning in the log before appends are refused or
 //! streams are evicted. It changes nothing.
 
-use std::sync::Arc;
-
+use deadpool_redis::{Pool, PoolError};
 use shared::limits::{MEMORY_WARN_INTERVAL, MEMORY_WARN_PERCENT, MEMORY_WATCH_INTERVAL};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-
-use super::read::Reader;
 
 /// What the server tells of its memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,13 +17,13 @@ struct Memory {
 }
 
 /// Watches until `stop` is cancelled.
-pub(super) async fn run(reader: Arc<Reader>, stop: CancellationToken) {
+pub(super) async fn run(pool: Pool, stop: CancellationToken) {
     let mut tick = interval(MEMORY_WATCH_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut settings_told = false;
     let mut warned_at: Option<Instant> = None;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        let Some(memory) = look(&reader).await else {
+        let Some(memory) = look(&pool).await else {
             continue;
         };
         metrics::gauge!("weir_redis_memory_used_bytes").set(memory.used_bytes as f64);
@@ -46,14 +43,22 @@ pub(super) async fn run(reader: Arc<Reader>, stop: CancellationToken) {
     }
 }
 
-async fn look(reader: &Reader) -> Option<Memory> {
-    match reader.text(redis::cmd("INFO").arg("memory")).await {
+async fn look(pool: &Pool) -> Option<Memory> {
+    match info(pool).await {
         Ok(text) => parse(&text),
-        Err(fault) => {
-            debug!(?fault, "no look at the memory of Redis");
+        Err(error) => {
+            debug!(%error, "no look at the memory of Redis");
             None
         }
     }
+}
+
+async fn info(pool: &Pool) -> Result<String, PoolError> {
+    let mut connection = pool.get().await?;
+    Ok(redis::cmd("INFO")
+        .arg("memory")
+        .query_async(&mut connection)
+        .await?)
 }
 
 fn warn_of_settings(memory: &Memory) {

@@ -54,7 +54,7 @@ use tail::Tail;
 /// that.
 pub struct RedisLog {
     lanes: Lanes,
-    reader: Arc<Reader>,
+    reader: Reader,
     live: Arc<Live>,
     hub: Arc<Hub>,
     records: Arc<Calls>,
@@ -71,9 +71,9 @@ impl RedisLog {
         let keys = KeyTemplate::parse(&config.key_template).map_err(|e| ConnectError(e.to_string()))?;
         let connector = Connector::new(&config.url)?;
         connector.check_server().await?;
-        let reader = Arc::new(Reader::new(config.read_connections, &connector, keys.clone())?);
+        let reader = Reader::new(config.read_connections, &connector, keys.clone())?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(memory_watch::run(reader.clone(), stop.clone()));
+        tasks.spawn(memory_watch::run(connector.pool()?, stop.clone()));
         let lanes = Lanes::start(
             config.append_connections,
             &connector,

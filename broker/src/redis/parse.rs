@@ -140,15 +140,6 @@ pub(super) fn count(value: &Value) -> Result<u64, Fault> {
     }
 }
 
-/// The text of a reply such as `INFO`'s.
-pub(super) fn text(reply: Value) -> Result<String, Fault> {
-    match ok(reply)? {
-        Value::BulkString(text) => String::from_utf8(text).map_err(|_| Fault::Malformed),
-        Value::VerbatimString { text, .. } | Value::SimpleString(text) => Ok(text),
-        _ => Err(Fault::Malformed),
-    }
-}
-
 /// A reply that is no error.
 pub(super) fn ok(reply: Value) -> Result<Value, Fault> {
     match reply {

@@ -10,7 +10,6 @@ mod reply;
 mod socket;
 
 use deadpool::managed::{PoolError, TimeoutType};
-use redis::Cmd;
 use shared::StreamName;
 use shared::limits::{PAGE_ENTRIES_MAX, READ_TIMEOUT};
 use tokio::time::timeout;
@@ -19,7 +18,6 @@ use super::ConnectError;
 use super::connect::Connector;
 use super::fault::Fault;
 use super::keys::KeyTemplate;
-use super::parse;
 use crate::{Page, ReadError, ReadRequest, Unavailable};
 use gather::{EntrySizes, Source};
 use pool::{Pool, Pooled};
@@ -63,13 +61,6 @@ impl Reader {
             Ok(done) => done.map_err(Fault::into_read_error),
             Err(_) => Err(Unavailable("Redis does not answer".into()).into()),
         }
-    }
-
-    /// Runs one command that is answered with a text.
-    pub(super) async fn text(&self, command: &Cmd) -> Result<String, Fault> {
-        let work = async { parse::text(self.connection().await?.run(command).await?) };
-        let done = timeout(READ_TIMEOUT, work).await;
-        done.unwrap_or(Err(Fault::Lost("Redis does not answer")))
     }
 
     async fn attempt(&self, stream: &StreamName, request: &ReadRequest) -> Result<Page, Fault> {
