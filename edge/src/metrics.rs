@@ -91,6 +91,10 @@ fn describe() {
         "Events of Socket.IO clients, by what they led to: `route`, `built_in`, or `refused`."
     );
     describe_counter!(
+        "weir_socketio_violations_total",
+        "Socket.IO connections that were closed because the client broke the protocol, by how."
+    );
+    describe_counter!(
         "weir_engine_sessions_opened_total",
         "Engine.IO sessions opened, by the transport they began with."
     );
@@ -248,6 +252,11 @@ pub fn engine_closed(end: &'static str) {
 /// An Engine.IO session changed from polling to WebSocket.
 pub fn engine_upgraded() {
     counter!("weir_engine_upgrades_total").increment(1);
+}
+
+/// A Socket.IO client broke the protocol, in this way.
+pub fn socketio_violation(violation: &'static str) {
+    counter!("weir_socketio_violations_total", "violation" => violation).increment(1);
 }
 
 /// A Socket.IO client has come into a namespace of this kind.

@@ -20,6 +20,7 @@ use super::emitter::{Emitter, Link, Standing, Tally};
 use super::namespace::Namespace;
 use super::violation::Violation;
 use crate::engineio::{Ended, Message, Opened, Outbox, Protocol, Service};
+use crate::metrics;
 
 /// Makes a [`Connection`] of each Engine.IO session.
 #[derive(Debug)]
@@ -122,6 +123,7 @@ impl<A: Application> Connection<A> {
 
     fn break_off(&mut self, violation: Violation, out: &mut Outbox) {
         debug!(%violation, "the client breaks the protocol");
+        metrics::socketio_violation(violation.name());
         self.close(out);
     }
 

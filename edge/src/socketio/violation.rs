@@ -55,3 +55,28 @@ pub(crate) enum Violation {
     #[error("the client has connected to no namespace in time")]
     ConnectTimeout,
 }
+
+impl Violation {
+    /// Its name in the metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Type => "type",
+            Self::Attachments => "attachments",
+            Self::TooManyAttachments => "too_many_attachments",
+            Self::Namespace => "namespace",
+            Self::AckId => "ack_id",
+            Self::Payload => "payload",
+            Self::TooDeep => "too_deep",
+            Self::Placeholder => "placeholder",
+            Self::ReservedEvent => "reserved_event",
+            Self::TextForAttachment => "text_for_attachment",
+            Self::NoAttachmentAwaited => "no_attachment_awaited",
+            Self::TooLarge => "too_large",
+            Self::AttachmentTimeout => "attachment_timeout",
+            Self::NotConnected => "not_connected",
+            Self::AlreadyConnected => "already_connected",
+            Self::WrongSide => "wrong_side",
+            Self::ConnectTimeout => "connect_timeout",
+        }
+    }
+}

@@ -16,6 +16,7 @@ const ONE: &str = r#"["echo",{"_placeholder":true,"num":0}]"#;
 
 #[tokio::test]
 async fn whoever_breaks_the_protocol_is_cut_off_and_nobody_else() {
+    edge::metrics::install();
     let server = Server::start().await;
     let mut good = Raw::connected(&server).await;
     let long = "4".repeat(1000);
@@ -45,6 +46,18 @@ async fn whoever_breaks_the_protocol_is_cut_off_and_nobody_else() {
         server.log.wait("/ gone Connection", index + 1).await;
     }
     assert!(!server.log.lines().contains(&"/ echo".to_owned()));
+    let metrics = edge::metrics::render();
+    for violation in [
+        "type",
+        "payload",
+        "reserved_event",
+        "not_connected",
+        "placeholder",
+        "wrong_side",
+    ] {
+        let counted = format!("weir_socketio_violations_total{{violation=\"{violation}\"}}");
+        assert!(metrics.contains(&counted), "{counted}: {metrics}");
+    }
     good.say("427[\"echo\"]").await;
     assert_eq!(good.hear().await.unwrap(), "437[]");
 }
