@@ -3,6 +3,7 @@
 //! * [`tail`]: what following many streams costs Redis, against following one.
 //! * [`ingest`]: NDJSON over HTTP, against `redis-benchmark` with pipelined `XADD` of the same payload.
 //! * [`replay`]: a long stream over NDJSON, against a bare `XRANGE` loop.
+//! * [`records`]: session records and ephemeral events, against the same writes in a bare pipeline.
 //!
 //! Every server is a process of its own ([`servers`], [`peers`]), so that its CPU time can be told apart. The [`client`]
 //! is the same for all of them; the tests of the edge use it too.
@@ -10,6 +11,7 @@
 pub mod client;
 pub mod ingest;
 pub mod peers;
+pub mod records;
 pub mod replay;
 pub mod report;
 pub mod servers;

@@ -1,8 +1,8 @@
-//! `cargo run --release -p benches -- tail|ingest|replay|all [--smoke]`
+//! `cargo run --release -p benches -- tail|ingest|replay|records|all [--smoke]`
 
 use std::process::ExitCode;
 
-use benches::{Size, ingest, replay, report::Row, tail};
+use benches::{Size, ingest, records, replay, report::Row, tail};
 use clap::{Parser, ValueEnum};
 
 /// Measures Weir against what bounds it. Prints a table.
@@ -23,6 +23,8 @@ enum Scenario {
     Ingest,
     /// Events per second out: HTTP NDJSON against an XRANGE loop.
     Replay,
+    /// Calls per second: session records against a bare pipeline; and ephemeral events.
+    Records,
     /// Everything.
     All,
 }
@@ -54,6 +56,9 @@ async fn run(scenario: Scenario, size: Size) -> anyhow::Result<Vec<Row>> {
     }
     if wanted(Scenario::Replay) {
         rows.extend(replay::measure(size).await?);
+    }
+    if wanted(Scenario::Records) {
+        rows.extend(records::measure(size).await?);
     }
     Ok(rows)
 }

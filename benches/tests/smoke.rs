@@ -1,7 +1,7 @@
 //! Every scenario runs and counts right. Speed is not judged here.
 
 use benches::report::Row;
-use benches::{Size, ingest, replay, tail};
+use benches::{Size, ingest, records, replay, tail};
 
 fn rows(measured: anyhow::Result<Vec<Row>>) -> Result<usize, String> {
     measured.map(|rows| rows.len()).map_err(|e| format!("{e:#}"))
@@ -20,4 +20,9 @@ async fn ingest_acknowledges_every_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_is_whole() {
     assert_eq!(rows(replay::measure(Size::Smoke).await), Ok(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_session_is_stored_and_every_ephemeral_event_comes() {
+    assert_eq!(rows(records::measure(Size::Smoke).await), Ok(5));
 }
