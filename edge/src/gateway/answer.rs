@@ -17,6 +17,8 @@ pub(crate) struct Begun {
     pub(crate) cursor: Cursor,
     /// What is missing before that.
     pub(crate) verdict: Verdict,
+    /// Whether it had begun before, and just goes on.
+    pub(crate) already: bool,
 }
 
 /// `[{"error":{"code","message"}}]`
@@ -110,7 +112,10 @@ impl Outcome for Begun {
         push_text(out, "cursor", &self.cursor);
         out.extend_from_slice(b",\"verdict\":");
         // Writing into a vector has no way to fail.
-        let _ = serde_json::to_writer(out, &self.verdict);
+        let _ = serde_json::to_writer(&mut *out, &self.verdict);
+        if self.already {
+            out.extend_from_slice(b",\"already\":true");
+        }
     }
 }
 
@@ -153,6 +158,7 @@ mod tests {
         Begun {
             cursor: Cursor::new(EntryId::new(n, 0), n),
             verdict,
+            already: false,
         }
     }
 

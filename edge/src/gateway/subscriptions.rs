@@ -41,6 +41,16 @@ impl Subscriptions {
         self.list.iter().any(|known| known.stream == *stream)
     }
 
+    /// Up to where everything has been said of this stream, if it is followed with this filter.
+    pub(crate) fn standing(&self, stream: &StreamName, filter: &FilterText) -> Option<Cursor> {
+        let known = self.list.iter().find(|known| known.stream == *stream)?;
+        let same = match &known.filter {
+            Some(known) => **known == *filter,
+            None => *filter == FilterText::default(),
+        };
+        same.then_some(known.position)
+    }
+
     /// A stream is followed from `start` on; a subscription to it that was there is over.
     pub(crate) fn add(&mut self, stream: StreamName, start: Cursor, filter: FilterText) {
         self.remove(&stream);

@@ -85,6 +85,7 @@ async fn subscriptions_begin_where_they_are_asked_to(engine: Engine) {
             .map(|event| event.data().as_u64().unwrap())
             .collect();
         assert_eq!(numbers, (first..5).collect::<Vec<_>>(), "{begin}");
+        client.ask("unsubscribe", json!([{"stream": "a"}])).await;
     }
 }
 
@@ -107,10 +108,13 @@ async fn several_streams_are_followed_under_one_answer(engine: Engine) {
     assert_eq!(offset.matches('~').count(), 2, "{offset}");
 
     let cursor = answer["cursor"].clone();
-    let again = client
-        .ask("subscribe", json!([{"streams": ["a", "b"], "from": cursor}]))
-        .await;
-    assert_eq!(again["ok"], true);
+    let again = json!([{"streams": ["a", "b"], "from": cursor}]);
+    let kept = client.ask("subscribe", again.clone()).await;
+    let already = |stream: &str| kept["streams"][stream]["already"] == true;
+    assert!(already("a") && already("b"), "{kept}");
+    assert_eq!(client.events_so_far().await, []);
+    client.ask("unsubscribe", json!([{"streams": ["a", "b"]}])).await;
+    assert_eq!(client.ask("subscribe", again).await["ok"], true);
     let data = [client.ordinary().await, client.ordinary().await].map(|event| event.data().clone());
     assert_eq!(data, [json!(1), json!("from b")], "anew, and merged by time");
 }

@@ -12,6 +12,7 @@ on_both_engines! {
     connections_that_are_cut_again_and_again_cost_nothing;
     a_client_that_has_received_nothing_yet_recovers;
     several_streams_go_on_each_from_where_the_client_stands;
+    a_front_end_that_subscribes_whenever_it_connects_misses_nothing;
     what_was_left_or_followed_anew_stays_so;
     what_the_sender_wants_no_echo_of_is_not_brought_by_recovery;
     a_drain_leads_the_client_to_another_edge;
@@ -148,6 +149,23 @@ async fn several_streams_go_on_each_from_where_the_client_stands(engine: Engine)
     );
 }
 
+/// Front ends that know nothing of `recovered` join whenever they connect, while what they missed is on its way.
+async fn a_front_end_that_subscribes_whenever_it_connects_misses_nothing(engine: Engine) {
+    let edges = two_edges(&engine).await;
+    let proxy = balanced(&edges).await;
+    let mut client = Client::start(&proxy.url()).await;
+    back(&mut client, false).await;
+    client.ask("subscribe", json!([{"stream": "a"}])).await;
+    for round in 0..3 {
+        proxy.cut();
+        engine.publish_numbers("a", round * 500, round * 500 + 500).await;
+        back(&mut client, true).await;
+        let answer = client.ask("subscribe", json!([{"stream": "a"}])).await;
+        assert_eq!((&answer["ok"], &answer["already"]), (&json!(true), &json!(true)));
+        take_numbers(&mut client, "a", round as u64 * 500, round as u64 * 500 + 500).await;
+    }
+}
+
 async fn what_was_left_or_followed_anew_stays_so(engine: Engine) {
     let edges = two_edges(&engine).await;
     let proxy = balanced(&edges).await;
@@ -160,6 +178,7 @@ async fn what_was_left_or_followed_anew_stays_so(engine: Engine) {
     take_numbers(&mut client, "a", 0, 5).await;
     client.ask("unsubscribe", json!([{"stream": "b"}])).await;
     // Anew from the beginning: the position it had before counts no more, though the client still presents it.
+    client.ask("unsubscribe", json!([{"stream": "a"}])).await;
     client
         .ask("subscribe", json!([{"stream": "a", "from": "start"}]))
         .await;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use broker::{Joined, ReadError};
-use shared::{Event, Payload, StreamName};
+use shared::{Event, Payload, StreamName, Verdict};
 
 use super::{Now, Order, Session, Stored, Task, Wanted};
 use crate::error::ApiError;
@@ -64,8 +64,10 @@ impl Announcement {
 }
 
 impl Answering {
-    fn follows_any(&self) -> bool {
-        self.outcomes.iter().any(|(_, outcome)| outcome.is_ok())
+    /// Whether something has begun, so that there is something to store.
+    fn has_begun(&self) -> bool {
+        let new = |(_, outcome): &(_, Result<Begun, _>)| outcome.as_ref().is_ok_and(|begun| !begun.already);
+        self.outcomes.iter().any(new)
     }
 }
 
@@ -77,7 +79,8 @@ impl Following {
 
 impl Session {
     /// Hands out the next stream to follow; its outcome leads to the one after, and at last to the end of it.
-    pub(super) fn follow(&mut self, following: Following, now: Now, out: &mut Vec<Order>) {
+    pub(super) fn follow(&mut self, mut following: Following, now: Now, out: &mut Vec<Order>) {
+        self.pass_followed(&mut following);
         if let Some(next) = following.left.front() {
             out.push(Order::Join(next.clone()));
             self.task = Some(Box::new(Task::Following(following)));
@@ -86,12 +89,36 @@ impl Session {
         match following.purpose {
             Purpose::Restore => self.let_in(out),
             Purpose::Enter => self.store_and_enter(out),
-            Purpose::Answer(answering) if answering.follows_any() && self.recovery.is_some() => {
+            Purpose::Answer(answering) if answering.has_begun() && self.recovery.is_some() => {
                 self.task = Some(Box::new(Task::Storing(Stored::Followed(answering))));
                 self.store(now, out);
             }
             Purpose::Answer(answering) => self.followed(*answering, out),
         }
+    }
+
+    /// What the client asks for and follows already goes on as it is. Clients ask again whenever they connect, recovered
+    /// or not, or because an answer was lost; were it begun anew, they would miss what is under way to them.
+    fn pass_followed(&self, following: &mut Following) {
+        let Purpose::Answer(answering) = &mut following.purpose else {
+            return;
+        };
+        while let Some(next) = following.left.front()
+            && let Some(begun) = self.goes_on(next)
+        {
+            answering.outcomes.push((next.stream.clone(), Ok(begun)));
+            following.left.pop_front();
+        }
+    }
+
+    /// What is told of a stream that is followed just so already.
+    fn goes_on(&self, wanted: &Wanted) -> Option<Begun> {
+        let cursor = self.subscriptions.standing(&wanted.stream, &wanted.filter)?;
+        Some(Begun {
+            cursor,
+            verdict: Verdict::Continuous,
+            already: true,
+        })
     }
 
     /// The stream of the last [`Order::Join`] is followed, or not.
@@ -109,8 +136,12 @@ impl Session {
                 let cursor = joined.resume_from(from);
                 self.subscriptions.add(stream.clone(), cursor, filter);
                 if let Purpose::Answer(answering) = purpose {
-                    let verdict = joined.verdict;
-                    answering.outcomes.push((stream, Ok(Begun { cursor, verdict })));
+                    let begun = Begun {
+                        cursor,
+                        verdict: joined.verdict,
+                        already: false,
+                    };
+                    answering.outcomes.push((stream, Ok(begun)));
                 }
             }
             (Err(problem), Purpose::Restore) => return self.cannot_restore(&problem, now, out),
@@ -121,9 +152,10 @@ impl Session {
                 answering.outcomes.push((stream, Err(problem.clone())));
                 // Each of the others would only wait for the log just as long.
                 if away {
-                    let others = following.left.drain(..);
-                    let others = others.map(|other| (other.stream, Err(problem.clone())));
-                    answering.outcomes.extend(others);
+                    for other in following.left.drain(..) {
+                        let outcome = self.goes_on(&other).ok_or_else(|| problem.clone());
+                        answering.outcomes.push((other.stream, outcome));
+                    }
                 }
             }
         }

@@ -272,7 +272,7 @@ struct Client {
     pid: Option<SessionId>,
     offset: Option<String>,
     /// For each stream that it follows, the last entry that it has seen; `None` where an answer was lost, so that it
-    /// does not know.
+    /// does not know. What it followed before it asked goes on whatever becomes of the answer.
     seen: HashMap<usize, Option<u64>>,
     asked: Option<Asked>,
     recovered: usize,
@@ -290,7 +290,9 @@ impl Client {
     fn cut_off(&mut self) {
         match self.asked.take() {
             Some(Asked::Subscribe(streams)) => {
-                self.seen.extend(streams.into_iter().map(|stream| (stream, None)));
+                for stream in streams {
+                    self.seen.entry(stream).or_insert(None);
+                }
             }
             Some(Asked::Unsubscribe(stream)) => {
                 self.seen.insert(stream, None);
@@ -328,12 +330,12 @@ impl Client {
                 self.seen.insert(stream, Some(n));
                 self.offset = Some(array[3].as_str().unwrap().to_owned());
             }
-            Packet::Ack(answer) => self.answered(&answer),
+            Packet::Ack(answer) => self.answered(&answer, world),
             Packet::Closed => self.cut_off(),
         }
     }
 
-    fn answered(&mut self, answer: &Value) {
+    fn answered(&mut self, answer: &Value, world: &World) {
         match self.asked.take().expect("an answer to what was asked") {
             Asked::Subscribe(streams) => {
                 for stream in streams {
@@ -343,6 +345,13 @@ impl Client {
                         cursor.id.ms
                     });
                     assert_eq!(answer["ok"], seen.is_some());
+                    if answer["already"] == true {
+                        let before = self.seen[&stream];
+                        let next = |seen: Option<u64>| world.next(stream, seen.unwrap(), &self.sid);
+                        assert!(before.is_none() || next(before) == next(seen), "moved");
+                    } else {
+                        assert!(!matches!(self.seen.get(&stream), Some(Some(_))), "begun anew");
+                    }
                     self.seen.insert(stream, seen);
                 }
             }
