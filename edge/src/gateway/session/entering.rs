@@ -95,7 +95,8 @@ impl Session {
                 if !self.restore(&record, offset.as_deref()) {
                     return self.begin(Arrival::Lost, now, out);
                 }
-                self.recovery = Some(Box::new(Recovery::new(pid, generation, now, &self.limits)));
+                let due = self.next_touch(now);
+                self.recovery = Some(Box::new(Recovery::new(pid, generation, due)));
                 self.arrival = Arrival::Recovered;
                 let wanted = self
                     .subscriptions
@@ -198,7 +199,8 @@ impl Session {
         };
         match outcome {
             Ok(generation) => {
-                self.recovery = Some(Box::new(Recovery::new(pid, generation, now, &self.limits)));
+                let due = self.next_touch(now);
+                self.recovery = Some(Box::new(Recovery::new(pid, generation, due)));
                 self.let_in(out);
             }
             Err(problem) => self.turn_away(&problem, out),

@@ -8,7 +8,6 @@ use shared::{SessionId, StreamName};
 use tracing::debug;
 
 use super::{Now, Order, Session, Stored, Task};
-use crate::gateway::settings::SessionLimits;
 
 /// What is known of the session's record.
 #[derive(Debug)]
@@ -33,12 +32,12 @@ enum Saving {
 }
 
 impl Recovery {
-    /// A record that was stored just now.
-    pub(super) fn new(pid: SessionId, generation: Generation, now: Now, limits: &SessionLimits) -> Self {
+    /// A record that was stored or touched just now.
+    pub(super) fn new(pid: SessionId, generation: Generation, due: Instant) -> Self {
         Self {
             pid,
             generation,
-            due: now.instant + limits.touch_interval(),
+            due,
             stale: false,
             saving: None,
             touching: false,
@@ -47,6 +46,13 @@ impl Recovery {
 }
 
 impl Session {
+    /// When a record that was stored or touched just now is to be touched again. Sessions that began together, because
+    /// an edge was lost, do not stay together.
+    pub(super) fn next_touch(&mut self, now: Now) -> Instant {
+        let interval = self.limits.touch_interval();
+        now.instant + interval.mul_f64(1.0 - self.random.f64() / 4.0)
+    }
+
     /// The record of the session as it is now, without some streams.
     pub(super) fn record(&self, without: &[StreamName]) -> Bytes {
         let namespace = self.namespace.as_str();
@@ -56,7 +62,7 @@ impl Session {
     /// Stores the record for the task that waits for that; behind one that is being stored, if there is one.
     pub(super) fn store(&mut self, now: Now, out: &mut Vec<Order>) {
         let record = self.record(self.leaving());
-        let due = now.instant + self.limits.touch_interval();
+        let due = self.next_touch(now);
         let Some(recovery) = &mut self.recovery else {
             return self.task_stored(out);
         };
@@ -125,18 +131,18 @@ impl Session {
         }
         let idle = self.task.is_none();
         let record = self.record(&[]);
-        let (next, retry) = (self.limits.touch_interval(), self.limits.retry_interval());
+        let (next, retry) = (self.next_touch(now), now.instant + self.limits.retry_interval());
         let Some(recovery) = &mut self.recovery else {
             return;
         };
-        recovery.due = now.instant + next;
+        recovery.due = next;
         match (recovery.stale, recovery.saving) {
             (true, None) if idle => {
                 recovery.saving = Some(Saving::Upkeep);
                 out.push(Order::Save(recovery.pid.clone(), recovery.generation, record));
             }
             // What is under way stores it too.
-            (true, _) => recovery.due = now.instant + retry,
+            (true, _) => recovery.due = retry,
             (false, _) if !recovery.touching => {
                 recovery.touching = true;
                 out.push(Order::Touch(recovery.pid.clone()));

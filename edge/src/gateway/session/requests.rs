@@ -63,7 +63,7 @@ impl Session {
             (Ok(()), false) => "built_in",
         });
         if let Err(problem) = done {
-            debug!(event = event.name, %problem, "an event is refused");
+            debug!(sid = &*self.sid, event = event.name, %problem, "an event is refused");
             self.answer(event.ack, || answer::error(&problem), out);
         }
     }

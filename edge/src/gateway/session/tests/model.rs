@@ -505,7 +505,7 @@ impl Play {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn a_client_gets_each_event_once_and_in_order(steps in prop::collection::vec(step(), 0..150)) {
