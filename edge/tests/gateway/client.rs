@@ -174,6 +174,12 @@ impl Client {
         found.unwrap_or_else(|_| panic!("waited too long for {what}; told: {:?}", self.told))
     }
 
+    /// Takes what was told of this type and has been read already.
+    pub fn told_already(&mut self, kind: &str) -> Option<Value> {
+        let at = self.told.iter().position(|told| told["type"] == kind)?;
+        self.told.remove(at)
+    }
+
     /// What was told until now of events, without waiting: an acknowledgement that comes behind them is waited for.
     pub async fn events_so_far(&mut self) -> Vec<Event> {
         // Whatever was sent before the answer has been read before it.

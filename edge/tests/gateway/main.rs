@@ -20,6 +20,7 @@ mod documentation;
 mod ephemeral;
 mod example;
 mod metrics;
+mod no_sticky_sessions;
 mod payloads;
 mod recovery;
 mod recovery_of_processes;

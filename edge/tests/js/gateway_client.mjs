@@ -39,8 +39,9 @@ socket.on('connect', () => {
   const { id, recovered, _pid: pid } = socket;
   const { transport } = socket.io.engine;
   tell({ type: 'connect', id, recovered: Boolean(recovered), pid, transport: transport.name });
-  socket.io.engine.once('upgrade', () => tell({ type: 'upgrade' }));
 });
+// The transport may have changed before the namespace has let the client in.
+socket.io.on('open', () => socket.io.engine.once('upgrade', () => tell({ type: 'upgrade' })));
 socket.on('disconnect', (reason) => tell({ type: 'disconnect', reason }));
 socket.on('connect_error', ({ message, data }) => tell({ type: 'connect_error', message, data }));
 socket.onAny((name, ...args) => {
