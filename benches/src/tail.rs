@@ -3,7 +3,7 @@
 //!
 //! Once at a steady rate, as users do, and once as fast as it goes. At full speed one stream is read a few hundred
 //! entries at a time, which no number of streams with one new entry each can come near: that ratio compares the two
-//! extremes.
+//! extremes. What bounds it is shown beside it: what the publishing costs that nobody follows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,6 +40,10 @@ pub async fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
         Size::Full => (10 * STEADY_RATE, 400_000, 10_000),
     };
     let mut rows = Vec::new();
+    let one = unfollowed(1, full).await?;
+    let mut row = unfollowed(many, full).await?;
+    row.ratio = compared(&row, &one, "");
+    rows.extend([one, row]);
     for (speed, events) in [(Speed::Steady, steady), (Speed::Full, full)] {
         let one = follow(1, events, speed).await?;
         let mut row = follow(many, events, speed).await?;
@@ -48,13 +52,33 @@ pub async fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
         } else {
             ""
         };
-        row.ratio = format!(
-            "{:.2} times the Redis CPU of one{target}",
-            row.redis_us() / one.redis_us()
-        );
+        row.ratio = compared(&row, &one, target);
         rows.extend([one, row]);
     }
     Ok(rows)
+}
+
+fn compared(many: &Row, one: &Row, target: &str) -> String {
+    format!(
+        "{:.2} times the Redis CPU of one{target}",
+        many.redis_us() / one.redis_us()
+    )
+}
+
+/// Publishes into streams that exist and that nobody follows.
+async fn unfollowed(streams: usize, events: u64) -> anyhow::Result<Row> {
+    let redis = RedisServer::start().await;
+    publish(&redis, streams, streams as u64, Speed::Full).await?;
+    let (cpu, started) = (redis_cpu(&redis)?, Instant::now());
+    publish(&redis, streams, events, Speed::Full).await?;
+    Ok(Row {
+        what: format!("XADD to {streams} streams, followed by nobody"),
+        events,
+        took: started.elapsed(),
+        redis_cpu: redis_cpu(&redis)? - cpu,
+        edge_cpu: Duration::ZERO,
+        ratio: String::new(),
+    })
 }
 
 async fn follow(streams: usize, events: u64, speed: Speed) -> anyhow::Result<Row> {
