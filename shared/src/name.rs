@@ -32,9 +32,11 @@ fn check(text: &str, star: bool) -> Result<(), NameError> {
         '*' => star,
         c => c.is_ascii_alphanumeric(),
     };
-    text.chars()
-        .find(|c| !allowed(c))
-        .map_or(Ok(()), |c| Err(NameError::Character(c)))
+    match text.chars().zip(1..).find(|(c, _)| !allowed(c)) {
+        None => Ok(()),
+        Some((found, _)) if star => Err(NameError::PatternCharacter(found)),
+        Some((found, place)) => Err(NameError::Character { found, place }),
+    }
 }
 
 impl FromStr for StreamName {
@@ -74,16 +76,24 @@ impl<'de> Deserialize<'de> for StreamName {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// No characters at all.
-    #[error("a stream name or pattern may not be empty")]
+    #[error("the stream name is empty")]
     Empty,
     /// More bytes than [`NAME_BYTES_MAX`].
-    #[error("a stream name or pattern has at most {NAME_BYTES_MAX} bytes, this one has {0}")]
+    #[error("a stream name has at most {NAME_BYTES_MAX} bytes, this one has {0}")]
     TooLong(usize),
-    /// A character outside the alphabet.
+    /// A character outside the alphabet of names.
     #[error(
-        "a stream name consists of letters, digits and . _ - : / and a pattern of these and * (found {0:?})"
+        "a stream name consists of letters, digits and . _ - : / but character {place} of this one is {found:?}"
     )]
-    Character(char),
+    Character {
+        /// The character.
+        found: char,
+        /// Which one it is, counted from 1.
+        place: usize,
+    },
+    /// A character outside the alphabet of patterns.
+    #[error("a pattern of stream names consists of letters, digits and . _ - : / * but this one has {0:?}")]
+    PatternCharacter(char),
 }
 
 /// Whether `pattern`, in which `*` stands for any run of characters, covers `text` from its first to its last character.

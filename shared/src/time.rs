@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::fmt::temporal::DateTimePrinter;
+use jiff::civil::DateTime;
+use jiff::fmt::temporal::{DateTimePrinter, Pieces};
 
 const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 
@@ -32,8 +33,23 @@ pub fn parse_since(text: &str, now_ms: u64) -> Result<u64, TimeError> {
     if let Ok(duration) = parse_duration(text) {
         return Ok(now_ms.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)));
     }
-    let time: Timestamp = text.parse().map_err(|_| TimeError)?;
-    Ok(u64::try_from(time.as_millisecond()).unwrap_or(0))
+    let ms = match text.parse::<Timestamp>() {
+        Ok(time) => i128::from(time.as_millisecond()),
+        Err(_) => far_ms(text).ok_or(TimeError)?,
+    };
+    Ok(u64::try_from(ms).unwrap_or(0))
+}
+
+/// The last hours of the year 9999 and the first of the year 0 are times by RFC 3339, but no timestamps: those have to
+/// be times in every zone. Milliseconds since the Unix epoch.
+fn far_ms(text: &str) -> Option<i128> {
+    let pieces = Pieces::parse(text).ok()?;
+    let (time, offset) = (pieces.time()?, pieces.to_numeric_offset()?);
+    let since_epoch = pieces
+        .date()
+        .to_datetime(time)
+        .duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
+    Some(since_epoch.as_millis() - i128::from(offset.seconds()) * 1_000)
 }
 
 /// Reads a duration: whole numbers with units (`ms`, `s`, `m` or `min`, `h`, `d`, `w`), one after the other: `90s`, `1h30m`.

@@ -6,12 +6,13 @@
 use broker::{From, NewEvent, ReadRequest};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use shared::limits::{EVENT_NAME_BYTES_MAX, SIO_FILTER_BYTES_MAX};
+use shared::limits::SIO_FILTER_BYTES_MAX;
 use shared::{EntryId, Event, StreamName, Text, time};
 
 use super::arguments::{Arguments, payload};
 use super::record::FilterText;
 use crate::error::{ApiError, Code};
+use crate::http::check_event_name;
 use crate::http::query::{Parameters, Streams, Targets};
 
 /// What a client asks for.
@@ -170,15 +171,10 @@ fn publish(arguments: &Arguments<'_>) -> Result<Request, ApiError> {
     let fields: PublishFields<'_> = object(arguments.only()?)?;
     let stream = fields.stream.parse()?;
     let mut new = NewEvent::new(Event::new(payload(fields.data.get(), arguments.binary())?));
-    new.event.name = match fields.event {
-        Some(name) if name.len() > EVENT_NAME_BYTES_MAX => {
-            let bytes = name.len();
-            let problem = format!("\"event\" has {bytes} bytes, the limit is {EVENT_NAME_BYTES_MAX}");
-            return Err(invalid(problem));
-        }
-        // An empty name is none, as over HTTP.
-        name => name.filter(|name| !name.is_empty()).map(Text::from),
-    };
+    if let Some(name) = &fields.event {
+        check_event_name(name)?;
+    }
+    new.event.name = fields.event.map(Text::from);
     new.key = fields.key.map(|key| key.parse()).transpose()?;
     let ephemeral = fields.ephemeral.unwrap_or(false);
     if ephemeral && new.key.is_some() {

@@ -131,6 +131,7 @@ fn what_cannot_be_meant_is_refused() {
     );
     let long = format!(r#"{{"stream":"a","data":1,"event":"{}"}}"#, "e".repeat(201));
     refused("publish", &long, event, "200");
+    refused("publish", r#"{"stream":"a","data":1,"event":""}"#, event, "name is empty");
     refused("history", r#"{"stream":"a","limit":0}"#, parameter, "limit");
     refused("history", r#"{"streams":["a"]}"#, event, "unknown field");
 }
@@ -146,7 +147,7 @@ fn a_publish_keeps_its_data_as_they_were_sent() {
     assert_eq!(publish.new.event.name(), "e");
     assert_eq!(publish.new.key.unwrap().as_str(), "k");
     assert!(!publish.echo && !publish.ephemeral && !publish.new.event.spread);
-    let publish = published(r#"{"stream":"a","event":"","data":null,"ephemeral":true}"#);
+    let publish = published(r#"{"stream":"a","data":null,"ephemeral":true}"#);
     assert_eq!(publish.new.event.name, None);
     assert!(publish.echo && publish.ephemeral);
     let publish = published(r#"{"stream":"a","data":{"_placeholder":true,"num":0}}"#);

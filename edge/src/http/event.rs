@@ -90,15 +90,9 @@ pub(super) fn parse(text: &Bytes, trace: Option<&Text>) -> Result<NewEvent, ApiE
     let raw = text.slice_ref(fields.data.get().as_bytes());
     let data =
         wire::payload_of_json(raw).map_err(|e| ApiError::new(Code::InvalidEvent, format!("data: {e}")))?;
-    let name = fields.event.map(|name| name.0).filter(|name| !name.is_empty());
-    if let Some(name) = &name
-        && name.len() > EVENT_NAME_BYTES_MAX
-    {
-        let message = format!(
-            "an event name has at most {EVENT_NAME_BYTES_MAX} bytes, this one has {}",
-            name.len()
-        );
-        return Err(ApiError::new(Code::InvalidEvent, message));
+    let name = fields.event.map(|name| name.0);
+    if let Some(name) = &name {
+        check_event_name(name)?;
     }
     let key: Option<IdempotencyKey> = fields.key.map(|key| key.0.parse()).transpose()?;
     Ok(NewEvent {
@@ -112,6 +106,16 @@ pub(super) fn parse(text: &Bytes, trace: Option<&Text>) -> Result<NewEvent, ApiE
         },
         key,
     })
+}
+
+/// An empty name is none, and whoever gives one means something else.
+pub(crate) fn check_event_name(name: &str) -> Result<(), ApiError> {
+    let problem = match name.len() {
+        1..=EVENT_NAME_BYTES_MAX => return Ok(()),
+        0 => "event: the name is empty; leave \"event\" out for an event without a name".to_owned(),
+        bytes => format!("event: a name has at most {EVENT_NAME_BYTES_MAX} bytes, this one has {bytes}"),
+    };
+    Err(ApiError::new(Code::InvalidEvent, problem))
 }
 
 /// A slice of the input where it stands there as it is.
@@ -176,7 +180,7 @@ mod tests {
         let event = event.unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(event.event.name(), "café");
         assert_eq!(event.key.as_ref().map(IdempotencyKey::as_str), Some("k 1"));
-        let event = parsed(r#"{"event":"","key":null,"data":1}"#).unwrap_or_else(|e| panic!("{e}"));
+        let event = parsed(r#"{"event":null,"key":null,"data":1}"#).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(event.event.name(), "message");
         assert_eq!(event.key, None);
     }
@@ -187,6 +191,11 @@ mod tests {
         refused("", Code::InvalidJson, "EOF");
         refused("{\"data\":1} x", Code::InvalidJson, "column 12");
         refused("{\"event\":\"a\"}", Code::InvalidEvent, "data");
+        refused(
+            "{\"event\":\"\",\"data\":1}",
+            Code::InvalidEvent,
+            "event: the name is empty",
+        );
         refused("{\"data\":1,\"evnet\":\"a\"}", Code::InvalidEvent, "evnet");
         refused("[1]", Code::InvalidEvent, "object");
         refused("{\"data\":1,\"event\":7}", Code::InvalidEvent, "string");

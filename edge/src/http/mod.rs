@@ -13,6 +13,7 @@ use shared::time::now_ms;
 use crate::app::AppState;
 use crate::error::{ApiError, Code};
 use accept::{Format, negotiate};
+pub(crate) use event::check_event_name;
 pub(crate) use observe::{observe, observe_engine};
 use query::{PageQuery, StreamPath, TailQuery};
 

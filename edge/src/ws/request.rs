@@ -4,12 +4,12 @@
 //! frame does not know is refused, because a typing error in `from` must not silently become "from now on".
 
 use broker::{Filter, From, NewEvent, ReadRequest};
-use shared::limits::EVENT_NAME_BYTES_MAX;
 use shared::{EntryId, Event, StreamName, Text};
 
 use super::fields::{Data, Events, Fields, Ref, parse};
 use super::format::Format;
 use crate::error::{ApiError, Code};
+use crate::http::check_event_name;
 use crate::http::query::{Parameters, Targets};
 
 /// What a client asks for.
@@ -109,7 +109,10 @@ impl Fields<'_> {
         let mut new = NewEvent::new(Event::new(data));
         new.event.name = match self.event.take() {
             Some(Events::Many(_)) => return Err(event("\"event\" is one name")),
-            Some(Events::One(name)) => event_name(&name)?,
+            Some(Events::One(name)) => {
+                check_event_name(&name)?;
+                Some(Text::from(name))
+            }
             None => None,
         };
         new.key = self.key.take().map(|key| key.parse()).transpose()?;
@@ -160,17 +163,6 @@ impl Fields<'_> {
 
     fn take_targets(&mut self) -> Result<Targets, ApiError> {
         Targets::parse(self.stream.take(), self.streams.take(), Code::InvalidFrame)
-    }
-}
-
-/// An empty name is none, as over HTTP.
-fn event_name(name: &str) -> Result<Option<Text>, ApiError> {
-    match name.len() {
-        0 => Ok(None),
-        1..=EVENT_NAME_BYTES_MAX => Ok(Some(Text::from(name))),
-        bytes => Err(event(format!(
-            "\"event\" has {bytes} bytes, the limit is {EVENT_NAME_BYTES_MAX}"
-        ))),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use broker::{Direction, From};
 use serde_json::json;
-use shared::limits::{NAME_BYTES_MAX, WS_REF_BYTES_MAX};
+use shared::limits::{EVENT_NAME_BYTES_MAX, NAME_BYTES_MAX, WS_REF_BYTES_MAX};
 use shared::{Cursor, EntryId, Payload};
 
 use super::*;
@@ -202,7 +202,8 @@ invalid_frame | data | {"type": "subscribe", "stream": "s", "data": null}
 invalid_frame | exclude | {"type": "subscribe", "stream": "s", "streams": ["t"]}
 invalid_frame | no stream | {"type": "subscribe", "streams": []}
 invalid_frame | twice | {"type": "subscribe", "streams": ["a", "a"]}
-invalid_stream | ' ' | {"type": "subscribe", "stream": "a b"}
+invalid_stream | character 2 of this one is ' ' | {"type": "subscribe", "stream": "a b"}
+invalid_stream | is empty | {"type": "subscribe", "stream": ""}
 invalid_parameter | from | {"type": "subscribe", "streams": ["a", "b"], "from": "5-0.1"}
 invalid_parameter | cover | {"type": "subscribe", "streams": ["a", "b"], "from": "a~5-0.1"}
 invalid_frame | already | {"type": "subscribe", "streams": {"a": "5-0.1"}, "last": 1}
@@ -217,9 +218,11 @@ invalid_frame | names | {"type": "unsubscribe", "streams": {"a": "now"}}
 invalid_event | data | {"type": "publish", "stream": "s"}
 invalid_frame | stream | {"type": "publish", "data": 1}
 invalid_event | event | {"type": "publish", "stream": "s", "data": 1, "event": ["a"]}
+invalid_event | name is empty | {"type": "publish", "stream": "s", "data": 1, "event": ""}
 invalid_key | key | {"type": "publish", "stream": "s", "data": 1, "key": ""}
 invalid_frame | filter | {"type": "page", "stream": "s", "match": "x"}
 invalid_parameter | limit | {"type": "page", "stream": "s", "limit": 0}
+invalid_parameter | 1 to 1000 | {"type": "page", "stream": "s", "limit": 1001}
 invalid_parameter | last | {"type": "page", "stream": "s", "last": 2, "reverse": true}
 "#;
 

@@ -36,12 +36,22 @@ fn since_takes_a_time_or_a_duration() {
     assert_eq!(parse_since("2026-01-02T03:04:05Z", now), Ok(1_767_323_045_000));
     assert_eq!(parse_since("2026-01-02T05:04:05.678+02:00", now), Ok(now));
     assert_eq!(parse_since("1960-01-01T00:00:00Z", now), Ok(0));
+    assert_eq!(parse_since("9999-12-30T22:00:00Z", now), Ok(LAST_MS));
+    let end = LAST_MS + 26 * 3_600_000;
+    assert_eq!(parse_since("9999-12-31T23:59:59.999Z", now), Ok(end - 1));
+    assert_eq!(
+        parse_since("9999-12-31T23:59:59-12:00", now),
+        Ok(end + 12 * 3_600_000 - 1_000)
+    );
+    assert_eq!(parse_since("0000-01-01T00:00:00+14:00", now), Ok(0));
     for bad in [
         "",
         "yesterday",
         "2026-01-02",
         "2026-13-02T03:04:05Z",
         "2026-01-02T03:04:05",
+        "9999-12-31T23:59:59",
+        "9999-12-32T00:00:00Z",
         "-15m",
         "15",
     ] {

@@ -153,8 +153,9 @@ impl Parameters {
             Some(count) => count.clamp(1, PAGE_ENTRIES_MAX),
             None => PAGE_ENTRIES_DEFAULT,
         });
-        if limit == 0 {
-            return Err(ApiError::parameter("limit", "expected at least 1"));
+        if !(1..=PAGE_ENTRIES_MAX).contains(&limit) {
+            let problem = format!("expected 1 to {PAGE_ENTRIES_MAX}; go on from the page's cursor");
+            return Err(ApiError::parameter("limit", problem));
         }
         let direction = match self.reverse {
             Some(true) => self.backward(stream)?,
@@ -167,7 +168,7 @@ impl Parameters {
             request: ReadRequest {
                 direction,
                 until: self.until,
-                limit: limit.min(PAGE_ENTRIES_MAX),
+                limit,
             },
             filter,
             wait: self.wait,

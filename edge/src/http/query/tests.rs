@@ -92,11 +92,17 @@ fn backward_has_two_ends() {
 }
 
 #[test]
-fn limits_are_clamped_and_last_is_a_limit_too() {
+fn limits_have_bounds_and_last_is_a_limit_too() {
     let limit = |query: &str| page(query).map(|page| page.request.limit).ok();
     assert_eq!(limit(""), Some(100));
     assert_eq!(limit("limit=5"), Some(5));
-    assert_eq!(limit("limit=999999"), Some(1000));
+    assert_eq!(limit("limit=1000"), Some(1000));
+    for outside in ["limit=0", "limit=1001", "limit=999999"] {
+        let Err(error) = page(outside) else {
+            panic!("{outside} was accepted")
+        };
+        assert!(error.message().contains("expected 1 to 1000"), "{error}");
+    }
     assert_eq!(limit("last=500"), Some(500));
     assert_eq!(limit("last=500&limit=10"), Some(10));
     assert_eq!(limit("last=100000"), Some(1000));
