@@ -121,6 +121,9 @@ pub const APPEND_TICK: Duration = Duration::from_millis(50);
 pub const LARGE_ENTRY_BYTES: usize = 64 * 1024;
 /// Streams for which one connection remembers when they are due for trimming and a new expiry.
 pub const UPKEEP_STREAMS_MAX: usize = 100_000;
+/// How long Redis may be away before appends that were not sent are refused at once: so a restart is not noticed, and
+/// nobody waits for what is known to fail.
+pub const APPEND_OUTAGE_WAIT: Duration = Duration::from_secs(2);
 /// How long an append may wait for its place and its answer.
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a read may wait for its answer.

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use redis::PushInfo;
 use redis::aio::MultiplexedConnection;
@@ -52,6 +53,8 @@ pub(super) struct Link {
     probe: redis::Cmd,
     backoff: Backoff,
     phase: Phase,
+    /// Since when there has been no connection.
+    away_since: Option<Instant>,
     shown: watch::Sender<LinkState>,
 }
 
@@ -91,6 +94,7 @@ impl Link {
             phase: Phase::Down {
                 until: Instant::now(),
             },
+            away_since: Some(Instant::now()),
             shown,
         };
         (link, seen)
@@ -112,17 +116,22 @@ impl Link {
         }
     }
 
+    /// For how long there has been no connection.
+    pub(super) fn away_for(&self) -> Duration {
+        self.away_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     /// Gives the connection up. It is opened again after a pause.
     pub(super) fn down(&mut self, why: &'static str) {
         let pause = self.backoff.next_pause();
         let what = self.what;
-        let known = self.shown.borrow().as_ref().is_err_and(|known| *known == why);
-        if known {
+        if self.away_since.is_some() {
             debug!(why, ?pause, "still no connection for {what}");
         } else {
             warn!(why, ?pause, "no connection for {what}");
         }
         drop(self.shown.send_replace(Err(why)));
+        self.away_since.get_or_insert_with(Instant::now);
         self.phase = Phase::Down {
             until: Instant::now() + pause,
         };
@@ -141,6 +150,7 @@ impl Link {
                     Ok(connected) => {
                         info!("connected to Redis for {}", self.what);
                         self.backoff.reset();
+                        self.away_since = None;
                         drop(self.shown.send_replace(Ok(connected.clone())));
                         self.phase = Phase::Up(connected);
                         return Change::Up;

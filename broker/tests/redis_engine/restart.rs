@@ -1,9 +1,11 @@
 //! A server that is killed and started again with its append-only file.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use broker::testing::RedisServer;
 use broker::{AppendError, From, Log, ReadRequest, RedisLog};
+use shared::limits::APPEND_OUTAGE_WAIT;
 use shared::{StreamName, Verdict};
 use tokio::sync::watch;
 
@@ -95,6 +97,33 @@ async fn a_read_right_after_a_restart() {
     server.restart().await;
     let again = in_time("a read", read()).await.unwrap();
     assert_eq!(again.entries.len(), 1);
+}
+
+/// Once it is known that the server is away, nobody waits for it.
+#[tokio::test]
+async fn appends_fail_at_once_in_an_outage() {
+    let server = RedisServer::start_with_args(&DURABLE).await;
+    let log = log(server.url()).await;
+    let stream = name("doc:1");
+    log.append(&stream, number(0)).await.unwrap();
+    server.kill();
+    let first = in_time("the first", log.append(&stream, number(1))).await;
+    assert!(first.is_err(), "{first:?}");
+    until("the outage to be known", async || {
+        let begun = Instant::now();
+        let plain = log.append(&stream, number(2)).await;
+        let with_key = log.append(&stream, keyed(2)).await;
+        assert!(matches!(plain, Err(AppendError::Unavailable(_))), "{plain:?}");
+        assert!(
+            matches!(with_key, Err(AppendError::Unavailable(_))),
+            "{with_key:?}"
+        );
+        begun.elapsed() < APPEND_OUTAGE_WAIT / 2
+    })
+    .await;
+    server.restart().await;
+    until("an append", async || log.append(&stream, keyed(3)).await.is_ok()).await;
+    assert_eq!(numbers(&log, &stream).await, [0, 3]);
 }
 
 #[tokio::test]

@@ -8,7 +8,6 @@ use std::collections::{HashMap, VecDeque};
 
 use shared::StreamName;
 use shared::limits::{APPEND_BATCH_BYTES_MAX, APPEND_BATCH_ENTRIES_MAX, APPEND_BATCHES_PER_STREAM_MAX};
-use tokio::time::Instant;
 
 use super::job::Item;
 
@@ -113,15 +112,15 @@ impl Backlog {
         self.answered(&batch.stream, batch.keyed);
     }
 
-    /// Takes out the items that have waited too long.
-    pub(super) fn expired(&mut self, now: Instant) -> Vec<Item> {
-        let mut expired = Vec::new();
+    /// Takes out the items that are not to wait any longer, as far as they are the first of their stream.
+    pub(super) fn given_up(&mut self, is_given_up: impl Fn(&Item) -> bool) -> Vec<Item> {
+        let mut given_up = Vec::new();
         for queue in self.streams.values_mut() {
-            while queue.items.front().is_some_and(|item| item.deadline <= now) {
-                expired.extend(queue.items.pop_front());
+            while queue.items.front().is_some_and(&is_given_up) {
+                given_up.extend(queue.items.pop_front());
             }
         }
-        self.waiting -= expired.len();
+        self.waiting -= given_up.len();
         self.turns.retain(|stream| {
             let sends = self.streams.get(stream).is_some_and(Queue::may_send);
             if !sends && let Some(queue) = self.streams.get_mut(stream) {
@@ -131,7 +130,7 @@ impl Backlog {
         });
         self.streams
             .retain(|_, queue| !queue.items.is_empty() || queue.batches_in_flight > 0);
-        expired
+        given_up
     }
 
     /// Whether nothing waits. Batches may be in flight.
@@ -159,6 +158,7 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
+    use tokio::time::Instant;
 
     use super::super::job::testing::{number, numbered};
     use super::*;
@@ -215,7 +215,7 @@ mod tests {
         let (items, mut results) = numbered(0..3, false, now);
         backlog.push(&name(1), items);
         push(&mut backlog, 1, 3..4, false);
-        let expired = backlog.expired(now);
+        let expired = backlog.given_up(|item| item.deadline <= now);
         assert_eq!(expired.iter().map(number).collect::<Vec<_>>(), [0, 1, 2]);
         drop(expired);
         assert_eq!(results.try_recv().unwrap().len(), 3);

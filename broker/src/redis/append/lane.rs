@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 use shared::StreamName;
-use shared::limits::{APPEND_ANSWER_TIMEOUT, APPEND_BATCHES_IN_FLIGHT_MAX, APPEND_TICK};
+use shared::limits::{APPEND_ANSWER_TIMEOUT, APPEND_BATCHES_IN_FLIGHT_MAX, APPEND_OUTAGE_WAIT, APPEND_TICK};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -292,7 +292,10 @@ impl Lane {
             self.lost("Redis does not answer");
         }
         let unavailable = AppendError::from(Unavailable(self.link.why().into()));
-        for mut item in self.backlog.expired(now) {
+        // What may have been appended already is asked for until its time is over.
+        let known_away = self.link.away_for() >= APPEND_OUTAGE_WAIT;
+        let given_up = |item: &Item| item.deadline <= now || (known_away && !item.maybe_appended);
+        for mut item in self.backlog.given_up(given_up) {
             let error = if item.maybe_appended {
                 AppendError::Unconfirmed
             } else {
