@@ -9,6 +9,7 @@ mod weir_process;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
+use broker::testing::RedisServer;
 use weir_process::{Weir, weir};
 
 /// The address a running edge announces.
@@ -114,6 +115,44 @@ async fn without_redis_it_says_so_first_and_works() {
     edge.signal("TERM");
     let ended = edge.ended().await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+/// An outage is told when it begins and when it is over, not at every try between.
+#[tokio::test]
+async fn an_outage_of_redis_is_told_once() {
+    let redis = RedisServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weir.toml");
+    std::fs::write(&file, "[log]\nlevel = \"info,broker=debug\"\n").unwrap();
+    let url = redis.url();
+    let args = ["serve", "--listen", "127.0.0.1:0", "--redis", &url, "--config"];
+    let mut edge = weir(args.iter().copied().chain(file.to_str()));
+    address(&mut edge).await;
+    redis.kill();
+    let mut said = Vec::new();
+    for tries in ["tail still has no Redis", "still no connection for ephemeral"] {
+        while said.iter().filter(|line: &&String| line.contains(tries)).count() < 3 {
+            said.push(edge.notice().await);
+        }
+    }
+    redis.restart().await;
+    while !said
+        .last()
+        .is_some_and(|line| line.contains("the tail is connected"))
+    {
+        said.push(edge.notice().await);
+    }
+    for what in [
+        "the tail lost Redis",
+        "no connection for appends",
+        "no connection for ephemeral",
+    ] {
+        let warned = |line: &&String| line.contains("WARN") && line.contains(what);
+        // Appends have two connections.
+        let times = said.iter().filter(warned).count();
+        assert!((1..=2).contains(&times), "{what}: {said:#?}");
+        assert!(times == 1 || what.contains("appends"), "{what}: {said:#?}");
+    }
 }
 
 #[tokio::test]

@@ -126,11 +126,19 @@ impl Connector {
             _ => match error.code() {
                 Some("NOAUTH" | "WRONGPASS") => "it refuses the user or password".to_owned(),
                 Some("LOADING") => "it is loading its data; try again in a moment".to_owned(),
-                _ => error.to_string(),
+                _ if matches!(error.kind(), ErrorKind::Parse) => "what answers there is no Redis".to_owned(),
+                _ => one_line(&error.to_string()),
             },
         };
         ConnectError(format!("cannot use Redis at {at}: {why}"))
     }
+}
+
+/// The start of a text as one line: what answered may be anything.
+fn one_line(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().take(CHARACTERS_MAX).collect()
 }
 
 /// The settings that a connection gets, from whoever opens it.

@@ -55,8 +55,18 @@ impl Fault {
 
     /// What an error reply means.
     pub(super) fn of_server(error: &ServerError) -> Self {
-        let details = error.details().unwrap_or_default();
-        match error.code() {
+        Self::of_words(error.code(), error.details().unwrap_or_default())
+    }
+
+    fn of_words(code: &str, details: &str) -> Self {
+        // A transaction that could be queued, and then not be carried out: the reason stands behind.
+        if code == "EXECABORT"
+            && let Some(reason) = details.strip_prefix("Transaction discarded because of: ")
+        {
+            let (code, details) = reason.split_once(' ').unwrap_or((reason, ""));
+            return Self::of_words(code, details);
+        }
+        match code {
             "WRONGTYPE" => Self::WrongType,
             "NOSCRIPT" => Self::NoScript,
             "OOM" => Self::Full,
@@ -140,5 +150,30 @@ impl Fault {
 impl From<&RedisError> for Fault {
     fn from(error: &RedisError) -> Self {
         Self::of(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_is_discarded_has_the_fault_that_discarded_it() {
+        for (details, fault) in [
+            (
+                "Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
+                Fault::Full,
+            ),
+            (
+                "Transaction discarded because of: READONLY You can't write against a read only replica.",
+                Fault::NotNow("this Redis is a read-only replica"),
+            ),
+            (
+                "Transaction discarded because of previous errors.",
+                Fault::Refused("Redis answered with an unexpected error"),
+            ),
+        ] {
+            assert_eq!(Fault::of_words("EXECABORT", details), fault, "{details}");
+        }
     }
 }

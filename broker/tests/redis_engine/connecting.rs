@@ -3,6 +3,8 @@
 use broker::testing::RedisServer;
 use broker::{From, Log, ReadRequest, RedisConfig, RedisLog};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::support::*;
 
 async fn refused(config: RedisConfig) -> String {
@@ -40,6 +42,32 @@ async fn each_failure_is_one_line() {
         .await
         .map(drop)
         .unwrap();
+}
+
+/// A web server, a mail server, and somebody who says nothing at all.
+#[tokio::test]
+async fn what_is_no_redis_is_one_line_too() {
+    let answers = [
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\nbad\n",
+        "220 mail.example ESMTP\r\n502 unrecognized\r\n",
+        "",
+    ];
+    for answer in answers {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = tokio::spawn(async move {
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut asked = [0; 1_024];
+                let _ = socket.read(&mut asked).await;
+                let _ = socket.write_all(answer.as_bytes()).await;
+            }
+        });
+        let error = refused(RedisConfig::new(format!("redis://{address}"))).await;
+        assert!(error.contains(&address.to_string()), "{error}");
+        assert!(answer.is_empty() || error.contains("no Redis"), "{error}");
+        peer.abort();
+    }
 }
 
 #[tokio::test]

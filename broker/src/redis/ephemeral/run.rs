@@ -27,6 +27,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let mut backoff = Backoff::new();
+    let mut told = false;
     loop {
         let attempt = async {
             let purpose = Purpose {
@@ -36,6 +37,7 @@ pub(super) async fn run(
             };
             let connection = connector.open(&purpose).await.map_err(|e| Fault::of(&e))?;
             backoff.reset();
+            told = false;
             directory.up();
             info!("connected to Redis for ephemeral events");
             exchange(connection, &directory, &mut outgoing).await
@@ -51,11 +53,15 @@ pub(super) async fn run(
         // What waits is old when the connection is back.
         while outgoing.try_recv().is_ok() {}
         let pause = backoff.next_pause();
-        warn!(
-            ?fault,
-            ?pause,
-            "no connection for ephemeral events, none come or go until it is back"
-        );
+        if std::mem::replace(&mut told, true) {
+            debug!(?fault, ?pause, "still no connection for ephemeral events");
+        } else {
+            warn!(
+                ?fault,
+                ?pause,
+                "no connection for ephemeral events, none come or go until it is back"
+            );
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}

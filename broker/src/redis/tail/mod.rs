@@ -1,14 +1,15 @@
 //! The live tail of one Redis node: one task that owns one connection and follows every subscribed stream on it.
 //!
 //! The server's client tracking is the doorbell (`doorbell.rs`): whoever changes a key that this connection has read
-//! since makes it ring, once. The loop (`run.rs`) collects the keys that rang and reads them in one go, which
-//! registers interest in them again. The bell is only a hint: what is true is what the log holds, so a lost
+//! since makes it ring, once. The loop (`run.rs`) collects the keys that rang and reads them in one go (`reads.rs`),
+//! which registers interest in them again. The bell is only a hint: what is true is what the log holds, so a lost
 //! connection costs nothing but one read of every stream, and each stream is checked by its counters now and then.
 //! Where the server refuses tracking, blocking reads ring instead (`blocking.rs`); everything else stays.
 
 mod blocking;
 mod doorbell;
 mod followed;
+mod reads;
 mod run;
 #[cfg(test)]
 mod tests;
