@@ -22,12 +22,13 @@ pub(crate) enum GetAnswer {
     Refused,
 }
 
-/// How much of the answers of a session was taken by their client. Clones are the same.
+/// How far the client of a session has taken its large answers: whoever takes one slowly is not dead. That it fetches
+/// small ones is no answer to a ping. Clones are the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Transfer(Arc<AtomicU64>);
 
 impl Transfer {
-    /// Grows while an answer is taken.
+    /// Grows while a large answer is taken.
     pub(crate) fn taken(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -37,6 +38,7 @@ impl Transfer {
 pub(crate) fn payload(bytes: Bytes, transfer: Transfer) -> Response {
     text(Body::new(Chunks {
         rest: bytes,
+        begun: false,
         transfer,
     }))
 }
@@ -54,6 +56,7 @@ pub(crate) fn text(body: impl Into<Body>) -> Response {
 /// Hands out a payload piece by piece, as the connection has room.
 struct Chunks {
     rest: Bytes,
+    begun: bool,
     transfer: Transfer,
 }
 
@@ -70,7 +73,9 @@ impl hyper::body::Body for Chunks {
         }
         let count = self.rest.len().min(ENGINE_ANSWER_CHUNK_BYTES);
         let chunk = self.rest.split_to(count);
-        self.transfer.0.fetch_add(1, Ordering::Relaxed);
+        if std::mem::replace(&mut self.begun, true) {
+            self.transfer.0.fetch_add(1, Ordering::Relaxed);
+        }
         Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
 

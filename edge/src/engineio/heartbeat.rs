@@ -93,7 +93,7 @@ impl Heartbeat {
                 return Check::Silent;
             }
         }
-        if now < self.ping_due || self.ping_unsent {
+        if now < self.ping_due {
             return Check::Fine;
         }
         // Counted from when it was due: the client counts from its last one.
@@ -104,18 +104,19 @@ impl Heartbeat {
             seen: life(traffic),
         });
         self.ping_due = now + settings.ping_interval;
-        self.ping_unsent = true;
-        Check::Ping
+        match std::mem::replace(&mut self.ping_unsent, true) {
+            // The one that was not fetched yet is waited for again.
+            true => Check::Fine,
+            false => Check::Ping,
+        }
     }
 
     /// When to look again at the latest.
     pub(crate) fn deadline(&self, settings: &Settings) -> Instant {
         let pong = self.pong.map(|wait| wait.since + settings.ping_timeout);
         let write = self.write.map(|wait| wait.since + settings.write_timeout);
-        let ping = (!self.ping_unsent).then_some(self.ping_due);
-        let others = [pong, write, ping];
-        let far = self.ping_due + settings.ping_timeout;
-        others.into_iter().flatten().fold(far, Instant::min)
+        let others = [pong, write];
+        others.into_iter().flatten().fold(self.ping_due, Instant::min)
     }
 
     fn is_stuck(&mut self, settings: &Settings, now: Instant, traffic: Traffic) -> bool {

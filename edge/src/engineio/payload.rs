@@ -37,6 +37,11 @@ impl Payload {
         }
     }
 
+    /// Whether every packet was taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next.is_none()
+    }
+
     /// Takes the next packet.
     pub(crate) fn next(&mut self) -> Option<Result<Packet, NoPacket>> {
         let start = self.next?;

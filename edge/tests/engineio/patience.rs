@@ -85,6 +85,42 @@ async fn a_client_that_reads_slowly_stays_and_gets_everything() {
 }
 
 #[tokio::test]
+async fn a_client_that_fetches_a_large_answer_slowly_stays() {
+    // Much more than the kernels take at once: only what they have not taken shows that the client goes on.
+    const BYTES: usize = 32 * 1024 * 1024;
+    let server = Server::start_set(Settings {
+        ping_interval: Duration::from_millis(300),
+        ping_timeout: Duration::from_secs(4),
+        max_payload: BYTES,
+        ..Settings::default()
+    })
+    .await;
+    let client = Poller::open(server.address).await;
+    let message = format!("4{}", "x".repeat(BYTES - 1));
+    assert_eq!(client.post(server.address, message).await, ok("ok"));
+    let mut raw = Raw::connect_narrow(server.address).await;
+    let path = format!("/engine.io/?EIO=4&transport=polling&sid={}", client.sid);
+    raw.write(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+    let begun = Instant::now();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut read = 0;
+    while read < BYTES {
+        // No faster than this, so that it takes longer than an answer to a ping may.
+        let pace = begun + Duration::from_secs_f64(read as f64 / (6.0 * 1024.0 * 1024.0));
+        tokio::time::sleep_until(pace.into()).await;
+        let reading = tokio::io::AsyncReadExt::read(&mut raw.stream, &mut buffer);
+        match soon("a piece", reading).await.unwrap() {
+            0 => panic!("the answer broke off"),
+            count => read += count,
+        }
+    }
+    assert!(begun.elapsed() > Duration::from_secs(5));
+    assert_eq!(server.lab.ended_so_far(), 0);
+    assert_eq!(client.get(server.address).await, ok("2"));
+    assert_eq!(client.post(server.address, "3").await, ok("ok"));
+}
+
+#[tokio::test]
 async fn a_client_is_not_read_while_the_protocol_wants_nothing() {
     const BYTES_MAX: usize = 64 * 1024 * 1024;
     let server = Server::start_set(Settings {

@@ -343,3 +343,6 @@ pub(crate) enum Tick {
     /// Yes: nothing that is written to it would arrive.
     Stuck,
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,11 @@ impl Post {
         }
     }
 
+    /// Whether every packet was taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.payload.is_empty()
+    }
+
     /// Takes the next packet.
     pub(super) fn next(&mut self) -> Option<Result<Packet, NoPacket>> {
         self.payload.next()

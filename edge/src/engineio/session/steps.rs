@@ -102,13 +102,14 @@ impl<P: Protocol> Session<P> {
 
     /// Takes the next packet of what was posted.
     pub(super) fn take_posted(&mut self, now: Instant) {
-        let Some(post) = &mut self.post else { return };
-        match post.next() {
-            Some(packet) => self.handle(Input::Packet(packet), now),
-            None => {
-                self.post = self.post.take().and_then(|post| post.finish());
-                self.answer_early();
-            }
+        let Some(packet) = self.post.as_mut().and_then(|post| post.next()) else {
+            return;
+        };
+        self.handle(Input::Packet(packet), now);
+        // It is answered with its last packet, also if the answer to that must be fetched before another is taken.
+        if self.post.as_ref().is_some_and(|post| post.is_empty()) {
+            self.post = self.post.take().and_then(|post| post.finish());
+            self.answer_early();
         }
     }
 
