@@ -7,6 +7,8 @@
 //! * [`app`] has the state that all requests share, and the router;
 //! * [`http`] is `/v1/streams/{name}`: publish, pages, live tails; [`ws`] is `/v1/ws`, over
 //!   [`websocket`], the protocol below it;
+//! * [`gateway`] is Socket.IO on streams, over [`socketio`] and [`engineio`], the protocols below it; [`cluster`] takes its
+//!   requests to the edges that have their sessions;
 //! * [`error`] is the one place that turns an error into a status and a JSON body;
 //! * [`origins`] keeps foreign web pages out, [`rate`] slows down who asks too much; [`trace`] names connections and requests in the logs;
 //! * [`metrics`] has one function for each thing that is counted; [`wire_slots`] says which encodings are shared.
@@ -15,7 +17,7 @@
 //! command line (`weir serve`, `weir tail`, `weir publish`).
 //!
 //! The references for users are in `docs/`: the configuration, the HTTP interface, live tails, the WebSocket frames,
-//! and the command-line clients.
+//! Socket.IO, and the command-line clients.
 
 pub mod app;
 mod appends;

@@ -78,6 +78,10 @@ fn describe() {
         "weir_websockets_closed_total",
         "WebSockets ended, by the name of their close code; `lost` had none."
     );
+    describe_counter!(
+        "weir_forwarded_total",
+        "Requests taken to the edge that has their session, by kind (`request` or `websocket`) and outcome: `answered`, or `gone` if that edge is."
+    );
     describe_gauge!(
         "weir_socketio_sockets",
         "Socket.IO clients in namespaces, by namespace as it is configured."
@@ -95,6 +99,20 @@ fn describe() {
         "Socket.IO connections that were closed because the client broke the protocol, by how."
     );
     describe_counter!(
+        "weir_rate_limited_total",
+        "Requests and publishes refused by the rate limits, by kind."
+    );
+    describe_histogram!(
+        "weir_ready_seconds",
+        Unit::Seconds,
+        "Time the log took to answer a readiness check."
+    );
+    describe_socketio();
+    describe_broker();
+}
+
+fn describe_socketio() {
+    describe_counter!(
         "weir_engine_sessions_opened_total",
         "Engine.IO sessions opened, by the transport they began with."
     );
@@ -106,16 +124,6 @@ fn describe() {
         "weir_engine_upgrades_total",
         "Engine.IO sessions that changed from polling to WebSocket."
     );
-    describe_counter!(
-        "weir_rate_limited_total",
-        "Requests and publishes refused by the rate limits, by kind."
-    );
-    describe_histogram!(
-        "weir_ready_seconds",
-        Unit::Seconds,
-        "Time the log took to answer a readiness check."
-    );
-    describe_broker();
 }
 
 fn describe_broker() {
@@ -277,4 +285,11 @@ pub fn session_began(how: &'static str) {
 /// An event of a Socket.IO client led to a `route`, to something `built_in`, or was `refused`.
 pub fn socket_event(to: &'static str) {
     counter!("weir_socketio_events_total", "to" => to).increment(1);
+}
+
+/// A request, or the opening of a WebSocket, was taken to another edge, which has answered or is gone.
+pub fn forwarded(websocket: bool, answered: bool) {
+    let kind = if websocket { "websocket" } else { "request" };
+    let outcome = if answered { "answered" } else { "gone" };
+    counter!("weir_forwarded_total", "kind" => kind, "outcome" => outcome).increment(1);
 }

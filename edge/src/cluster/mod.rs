@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, RedisUrl};
 use crate::engineio::{Brought, Elsewhere};
+use crate::metrics;
 use addresses::Addresses;
 use forward::Client;
 use signature::Keyring;
@@ -134,7 +135,12 @@ impl Elsewhere for Cluster {
     }
 
     fn forward(&self, edge: EdgeId, request: Request, upgrade: bool) -> BoxFuture<'_, Option<Response>> {
-        self.take(edge, request, upgrade).boxed()
+        let taken = async move {
+            let response = self.take(edge, request, upgrade).await;
+            metrics::forwarded(upgrade, response.is_some());
+            response
+        };
+        taken.boxed()
     }
 }
 

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use crate::client::{Client, DEADLINE};
+use crate::client::{Client, DEADLINE, over};
 use crate::engines::{Engine, config};
+use crate::proxy::RoundRobin;
 use crate::support::TestEdge;
 
 /// A line of `/metrics`: everything before the value names it.
@@ -81,4 +82,28 @@ async fn sockets_sessions_and_events_are_counted() {
         };
         rises(&edge, line, before, by).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_are_taken_to_other_edges_are_counted() {
+    let engine = Engine::memory(config()).await;
+    let edges = crate::two_edges(&engine).await;
+    let proxy = RoundRobin::start(edges.iter().map(|edge| edge.address).collect()).await;
+    let answered = r#"weir_forwarded_total{kind="request",outcome="answered"}"#;
+    let gone = r#"weir_forwarded_total{kind="request",outcome="gone"}"#;
+    let before = (metric(&edges[0], answered).await, metric(&edges[0], gone).await);
+    let mut client = Client::start_with(&proxy.url(), over("polling")).await;
+    client.connected().await;
+    client.ask("publish", json!([{"stream": "a", "data": 1}])).await;
+    rises(&edges[0], answered, before.0, 1.0).await;
+    // A session of an edge that never was.
+    let url = edges[0].url("/socket.io/?EIO=4&transport=polling&sid=nowhere_0123456789abcdef");
+    assert_eq!(get(&url).await, r#"{"code":1,"message":"Session ID unknown"}"#);
+    rises(&edges[0], gone, before.1, 1.0).await;
+}
+
+/// The body of an answer.
+async fn get(url: &str) -> String {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::get(url).await.unwrap().text().await.unwrap()
 }
