@@ -131,7 +131,12 @@ fn what_cannot_be_meant_is_refused() {
     );
     let long = format!(r#"{{"stream":"a","data":1,"event":"{}"}}"#, "e".repeat(201));
     refused("publish", &long, event, "200");
-    refused("publish", r#"{"stream":"a","data":1,"event":""}"#, event, "name is empty");
+    refused(
+        "publish",
+        r#"{"stream":"a","data":1,"event":""}"#,
+        event,
+        "name is empty",
+    );
     refused("history", r#"{"stream":"a","limit":0}"#, parameter, "limit");
     refused("history", r#"{"streams":["a"]}"#, event, "unknown field");
 }
