@@ -6,7 +6,6 @@
 
 mod bell;
 mod channel;
-mod ephemerals;
 mod pages;
 
 use std::collections::HashMap;

@@ -4,9 +4,68 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use shared::Event;
 use shared::limits::{EPHEMERAL_RING_BYTES_MAX, EPHEMERAL_RING_EVENTS_MAX};
 
+use super::{Channel, lock};
 use crate::EphemeralEvent;
+
+impl Channel {
+    /// Engine: an ephemeral event of this stream has come. Subscribers that ask for such events are woken.
+    pub fn publish_ephemeral(&self, event: Event) {
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        if let (Some(ephemerals), 1..) = (&mut state.ephemerals, state.listeners) {
+            ephemerals.push(Arc::new(EphemeralEvent::new(self.stream.clone(), event)));
+            for registration in &state.waiting[..state.listeners] {
+                registration.ring();
+            }
+        }
+    }
+
+    /// Engine: ephemeral events come from now on, or it has turned out that they cannot for the moment. Wakes whoever
+    /// waits for that.
+    pub fn listening(&self) {
+        if let Some(ephemerals) = &mut lock(&self.state).ephemerals {
+            ephemerals.arranged = true;
+        }
+        self.opened.notify_waiters();
+    }
+
+    /// Waits for that. Cancel-safe.
+    pub(crate) async fn arranged(&self) {
+        loop {
+            let told = self.opened.notified();
+            let arranged = |ephemerals: &Ephemerals| ephemerals.arranged;
+            if lock(&self.state).ephemerals.as_deref().is_none_or(arranged) {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    /// The number of the ephemeral event that comes next.
+    pub(crate) fn ephemeral_end(&self) -> u64 {
+        let end = |ephemerals: &Ephemerals| ephemerals.end();
+        lock(&self.state).ephemerals.as_deref().map_or(0, end)
+    }
+
+    /// Takes the ephemeral events from `number` on that fit into `bytes_max`, the newest if there are more. Returns the
+    /// number to go on at.
+    pub(crate) fn pull_ephemeral(
+        &self,
+        number: u64,
+        bytes_max: usize,
+        take: impl FnMut(&Arc<EphemeralEvent>),
+    ) -> u64 {
+        let state = lock(&self.state);
+        let Some(ephemerals) = &state.ephemerals else {
+            return number;
+        };
+        ephemerals.since(number, bytes_max).for_each(take);
+        ephemerals.end()
+    }
+}
 
 /// The newest ephemeral events, numbered. Exists while the engine listens for them.
 #[derive(Default)]

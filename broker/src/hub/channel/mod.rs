@@ -1,0 +1,215 @@
+//! One followed stream: its head, the ring of its most recent entries, its ephemeral events, and who waits for more.
+//!
+//! The ring holds consecutive entries with ordinals, from just after `floor` up to `head`. An entry's place in it is
+//! a running number, so a live subscriber is nothing but the number of the entry it wants next. Whenever what was
+//! published no longer joins the log, the ring is emptied and the numbers jump, which sends every subscriber to the
+//! log, where it finds the verdict that is right for its own cursor.
+
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`ring`] | the ring of recent entries, and who finds its place in it |
+//! | [`waiting`] | who is subscribed |
+//! | [`ephemeral`] | ephemeral events |
+
+mod ephemeral;
+mod ring;
+mod waiting;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use shared::{Cursor, Entry, StreamName};
+use tokio::sync::Notify;
+
+use super::{HubConfig, Registration, RingBudget, lock};
+use ephemeral::Ephemerals;
+pub(crate) use ring::{Epoch, Join, Pull};
+
+/// A ring that was idle this long is given up when memory gets tight.
+const RING_IDLE: Duration = Duration::from_secs(10);
+/// Numbers start here, so that entries can be put in front.
+const FIRST_NUMBER: u64 = 1 << 40;
+
+/// One followed stream.
+pub struct Channel {
+    stream: StreamName,
+    entries_max: usize,
+    bytes_max: usize,
+    budget: Arc<RingBudget>,
+    state: Mutex<State>,
+    opened: Notify,
+    /// Lets one near miss of the ring at a time read from the log; the others then find what it put in front.
+    pub(crate) backfill: tokio::sync::Mutex<()>,
+}
+
+struct State {
+    head: Option<Cursor>,
+    floor: Cursor,
+    ring: VecDeque<Arc<Entry>>,
+    ring_bytes: usize,
+    /// The running number of `ring[0]`.
+    base: u64,
+    /// How often what was published turned out not to join the log.
+    epoch: Epoch,
+    /// Everybody who is subscribed, those that ask for ephemeral events first.
+    waiting: Vec<Arc<Registration>>,
+    /// How many of them ask for ephemeral events.
+    listeners: usize,
+    /// Set while the engine listens for ephemeral events.
+    ephemerals: Option<Box<Ephemerals>>,
+    unattended_since: Instant,
+    published_at: Instant,
+    closed: bool,
+}
+
+/// What a sweep has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Unused {
+    /// The engine is to stop listening for ephemeral events.
+    pub(super) ephemerals: bool,
+    /// Nobody has been subscribed for long enough.
+    pub(super) channel: bool,
+}
+
+impl Channel {
+    pub(super) fn new(stream: StreamName, config: &HubConfig, budget: Arc<RingBudget>) -> Self {
+        let now = Instant::now();
+        let state = State {
+            head: None,
+            floor: Cursor::START,
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            base: FIRST_NUMBER,
+            epoch: Epoch::default(),
+            waiting: Vec::new(),
+            listeners: 0,
+            ephemerals: None,
+            unattended_since: now,
+            published_at: now,
+            closed: false,
+        };
+        Self {
+            stream,
+            entries_max: config.ring_entries_max.max(1),
+            bytes_max: config.ring_bytes_max,
+            budget,
+            state: Mutex::new(state),
+            opened: Notify::new(),
+            backfill: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> &StreamName {
+        &self.stream
+    }
+
+    /// Up to where entries have been published to this channel; `None` until it is opened.
+    pub fn head(&self) -> Option<Cursor> {
+        lock(&self.state).head
+    }
+
+    /// Whether the hub has given this channel up; the engine has been or is being told by `unwatch`.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).closed
+    }
+
+    /// Engine: the stream's head is at `head` now; entries after it will be published. Wakes whoever waits for
+    /// that. A channel that is open already is [`invalidate`](Self::invalidate)d.
+    pub fn open(&self, head: Cursor) {
+        self.invalidate(head);
+        self.opened.notify_waiters();
+    }
+
+    /// Engine: what was published no longer joins what is in the log (trimmed past the head, deleted, re-created,
+    /// rolled back, or the ordinals disagree). Following goes on from `head`. Every subscriber reads the log again
+    /// from its own cursor and so finds its own verdict.
+    pub fn invalidate(&self, head: Cursor) {
+        let mut state = lock(&self.state);
+        self.empty(&mut state);
+        // No number from before may be that of an entry again, also not when entries are put in front of the ring.
+        state.base += self.entries_max as u64 + 1;
+        state.epoch.end();
+        state.head = Some(head);
+        state.floor = head;
+        state.ring_all();
+    }
+
+    /// Engine: the entries that follow the head, in order and without a hole, ordinals known.
+    pub fn publish(&self, entries: &[Arc<Entry>]) {
+        let Some(last) = entries.last() else { return };
+        let mut state = lock(&self.state);
+        debug_assert!(
+            state.head.is_some_and(|head| head.id < entries[0].id()),
+            "publish joins the head"
+        );
+        for entry in entries {
+            let cost_bytes = entry.cost_bytes();
+            state.ring.push_back(entry.clone());
+            state.ring_bytes += cost_bytes;
+            self.budget.add(cost_bytes);
+            while self.overfull(&state) {
+                self.pop_front(&mut state);
+            }
+        }
+        state.head = Some(last.cursor);
+        state.published_at = Instant::now();
+        state.ring_all();
+    }
+
+    /// Waits until the channel is open. Cancel-safe.
+    pub(crate) async fn opened(&self) -> Cursor {
+        loop {
+            let opened = self.opened.notified();
+            if let Some(head) = self.head() {
+                return head;
+            }
+            opened.await;
+        }
+    }
+
+    /// Lets go ephemeral events that nobody has taken in time, and says what nobody needs any more.
+    pub(super) fn sweep(&self, linger: Duration) -> Unused {
+        let mut state = lock(&self.state);
+        if state.listeners > 0 {
+            state.ephemerals.iter_mut().for_each(|e| e.sweep());
+            return Unused::default();
+        }
+        Unused {
+            ephemerals: state.ephemerals.take().is_some(),
+            channel: state.waiting.is_empty() && state.unattended_since.elapsed() >= linger,
+        }
+    }
+
+    pub(super) fn close(&self) {
+        lock(&self.state).closed = true;
+    }
+
+    /// Empties a ring to which nothing was published for a while.
+    pub(super) fn drop_idle_ring(&self) {
+        let mut state = lock(&self.state);
+        let (Some(head), true) = (state.head, state.published_at.elapsed() >= RING_IDLE) else {
+            return;
+        };
+        self.empty(&mut state);
+        state.floor = head;
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        let mut state = lock(&self.state);
+        self.empty(&mut state);
+    }
+}
+
+impl std::fmt::Debug for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Channel")
+            .field("stream", &self.stream)
+            .field("head", &self.head())
+            .finish()
+    }
+}
