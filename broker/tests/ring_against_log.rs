@@ -56,13 +56,16 @@ impl Scripted {
     }
 
     async fn subscriber(self: &Arc<Self>, from: Cursor) -> Subscriber {
+        self.subscriber_from(From::Cursor(from)).await
+    }
+
+    async fn subscriber_from(self: &Arc<Self>, from: From) -> Subscriber {
         let config = SubscriberConfig {
             order: Order::ByTime,
             streams_max: 1,
             ephemeral: false,
         };
         let mut subscriber = Subscriber::new(self.clone(), config);
-        let from = From::Cursor(from);
         subscriber
             .subscribe(stream(), from, None, Filter::default())
             .await
@@ -178,6 +181,52 @@ async fn a_live_reader_is_told_of_another_history_also_if_the_ring_has_been_fill
     channel.publish(&[anew(32)]);
     let expected: Vec<u64> = std::iter::once(0).chain(101..=132).collect();
     assert_eq!(next(&mut live).await, expected);
+}
+
+/// The end of a log which holds 7 when it is read first, and from then on 8 in its place: a roll-back.
+fn rolled_back(reads_before: usize, direction: Direction) -> Page {
+    let seven = entry(7).cursor;
+    let eight = other_seventh();
+    let (entries, head, verdict) = match (reads_before, direction) {
+        (0, _) => (Vec::new(), seven, Verdict::Continuous),
+        (_, Direction::Backward { .. }) => (vec![entry(6)], eight.cursor, Verdict::Continuous),
+        (_, Direction::Forward(_)) => (vec![eight.clone()], eight.cursor, Verdict::Reset),
+    };
+    Page {
+        entries,
+        cursor: head,
+        head,
+        tail_reached: true,
+        verdict,
+    }
+}
+
+/// What was added instead of the entry 7, later.
+fn other_seventh() -> Arc<Entry> {
+    entry_at(Cursor::new(EntryId::new(8, 0), EARLIER + 7))
+}
+
+#[tokio::test]
+async fn a_reader_who_is_ahead_of_the_tail_is_told_if_what_it_has_read_is_gone_before_the_tail_gets_there() {
+    let log = Scripted::new(rolled_back);
+    let mut ahead = log.subscriber_from(From::Now).await;
+    assert_eq!(next(&mut ahead).now_or_never(), Some(Vec::new()), "caught up");
+    let channel = log.hub().channel(&stream()).unwrap();
+    channel.publish(&[other_seventh()]);
+    assert_eq!(next(&mut ahead).await, [0, 8]);
+}
+
+#[tokio::test]
+async fn a_reader_who_is_ahead_of_the_tail_waits_for_it_in_the_ring() {
+    let log = Scripted::new(rolled_back);
+    let mut ahead = log.subscriber_from(From::Now).await;
+    assert_eq!(next(&mut ahead).now_or_never(), Some(Vec::new()), "caught up");
+    let channel = log.hub().channel(&stream()).unwrap();
+    channel.publish(&[entry(7), entry(8)]);
+    assert_eq!(next(&mut ahead).await, [8]);
+    channel.publish(&[entry(9)]);
+    assert_eq!(next(&mut ahead).await, [9]);
+    assert_eq!(log.reads.load(Ordering::Relaxed), 1, "just to find the end");
 }
 
 /// First the end of the old history, from then on the new one.

@@ -53,6 +53,8 @@ pub const RINGS_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const STREAM_LINGER: Duration = Duration::from_secs(30);
 /// How often the hub gives up what nobody uses.
 pub const HUB_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Places beyond what one stream's tail has published at which readers may wait for it; others read the log again.
+pub const READERS_AHEAD_MAX: usize = 64;
 /// Streams that one edge tails at the same time.
 pub const STREAMS_TAILED_MAX: usize = 1_000_000;
 

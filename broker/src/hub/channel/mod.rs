@@ -9,9 +9,11 @@
 //! | module | owns |
 //! |---|---|
 //! | [`ring`] | the ring of recent entries, and who finds its place in it |
+//! | [`ahead`] | who has read further in the log than the engine has published |
 //! | [`waiting`] | who is subscribed |
 //! | [`ephemeral`] | ephemeral events |
 
+mod ahead;
 mod ephemeral;
 mod ring;
 mod waiting;
@@ -24,6 +26,8 @@ use shared::{Cursor, Entry, StreamName};
 use tokio::sync::Notify;
 
 use super::{HubConfig, Registration, RingBudget, lock};
+use ahead::Ahead;
+pub(crate) use ahead::AheadMark;
 use ephemeral::Ephemerals;
 pub(crate) use ring::{Epoch, Join, Pull};
 
@@ -53,6 +57,7 @@ struct State {
     base: u64,
     /// How often what was published turned out not to join the log.
     epoch: Epoch,
+    ahead: Ahead,
     /// Everybody who is subscribed, those that ask for ephemeral events first.
     waiting: Vec<Arc<Registration>>,
     /// How many of them ask for ephemeral events.
@@ -83,6 +88,7 @@ impl Channel {
             ring_bytes: 0,
             base: FIRST_NUMBER,
             epoch: Epoch::default(),
+            ahead: Ahead::default(),
             waiting: Vec::new(),
             listeners: 0,
             ephemerals: None,
@@ -127,8 +133,12 @@ impl Channel {
     /// rolled back, or the ordinals disagree). Following goes on from `head`. Every subscriber reads the log again
     /// from its own cursor and so finds its own verdict.
     pub fn invalidate(&self, head: Cursor) {
-        let mut state = lock(&self.state);
-        self.empty(&mut state);
+        self.begin_anew(&mut lock(&self.state), head);
+    }
+
+    fn begin_anew(&self, state: &mut State, head: Cursor) {
+        self.empty(state);
+        state.ahead.clear();
         // No number from before may be that of an entry again, also not when entries are put in front of the ring.
         state.base += self.entries_max as u64 + 1;
         state.epoch.end();
@@ -145,6 +155,10 @@ impl Channel {
             state.head.is_some_and(|head| head.id < entries[0].id()),
             "publish joins the head"
         );
+        if !state.ahead.agrees(entries) {
+            // Some reader has read another history; whose, the log knows.
+            return self.begin_anew(&mut state, last.cursor);
+        }
         for entry in entries {
             let cost_bytes = entry.cost_bytes();
             state.ring.push_back(entry.clone());

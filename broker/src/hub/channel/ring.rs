@@ -56,7 +56,7 @@ impl Channel {
     /// it means that another edge has told the reader of a loss that this one has yet to find, of entries which the
     /// ring may still hold; or that the ring is of another history by now.
     pub(crate) fn join(&self, cursor: Cursor, read_in: Option<Epoch>) -> Option<Join> {
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
         let head = state.head?;
         let trusted = read_in == Some(state.epoch);
         if cursor.id < state.floor.id || (cursor.id > head.id && !trusted) {
@@ -69,8 +69,9 @@ impl Channel {
             state.ring[index - 1].cursor
         };
         if cursor.id > head.id {
-            return Some(Join {
-                number: state.base + index as u64,
+            let number = state.base + index as u64;
+            return state.ahead.note(cursor).then_some(Join {
+                number,
                 ordinal: cursor.ordinal,
             });
         }

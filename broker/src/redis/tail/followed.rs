@@ -14,6 +14,7 @@ use shared::{Cursor, EntryId, Ordinal, StreamView, Verdict, time};
 
 use super::super::parse::RawEntry;
 use crate::Channel;
+use crate::hub::AheadMark;
 
 /// Entries that the first read of a stream asks for; the number grows while they are small.
 const ENTRIES_FIRST: usize = 64;
@@ -50,6 +51,8 @@ pub(super) struct Followed {
     pub(super) checked_at: Instant,
     /// Whether it is in line to be read.
     pub(super) queued: bool,
+    /// Who was ahead when its counters were asked for.
+    ahead: AheadMark,
 }
 
 impl Followed {
@@ -62,6 +65,7 @@ impl Followed {
             entries_max: ENTRIES_FIRST,
             checked_at: Instant::now(),
             queued: false,
+            ahead: AheadMark::default(),
         }
     }
 
@@ -72,6 +76,11 @@ impl Followed {
             Some(position) if self.anchored && !self.verify => Plan::Fast(position.id.predecessor()),
             Some(position) => Plan::Verify(position.id.predecessor()),
         }
+    }
+
+    /// [`Plan::Verify`] is about to be carried out.
+    pub(super) fn verifying(&mut self) {
+        self.ahead = self.channel.ahead();
     }
 
     /// The next read verifies.
@@ -112,6 +121,11 @@ impl Followed {
                 self.entries_max = ENTRIES_FIRST;
                 return Outcome::Again;
             }
+            // Such as a roll-back to here, behind readers who have read further.
+            if self.channel.has_ahead() {
+                self.must_verify();
+                return Outcome::Again;
+            }
             return Outcome::Done;
         }
         self.publish(position, entries.into_iter().skip(1));
@@ -139,7 +153,10 @@ impl Followed {
             return self.rejoin(view);
         }
         let after = (!full).then_some(entries.len() as u64);
-        if assess(position, view, Look { present, after }) != Assessment::Settled(Verdict::Continuous) {
+        let continuous = Assessment::Settled(Verdict::Continuous);
+        if assess(position, view, Look { present, after }) != continuous
+            || !self.channel.confirms(view.head(), self.ahead)
+        {
             return self.rejoin(view);
         }
         self.anchored = present || !entries.is_empty();

@@ -89,11 +89,12 @@ impl TailLoop {
         let mut pipe = Pipeline::new();
         pipe.atomic();
         for key in keys {
-            let Some(followed) = self.streams.get(key) else {
+            let Some(followed) = self.streams.get_mut(key) else {
                 continue;
             };
             pipe.cmd("XINFO").arg("STREAM").arg(&**key);
             if let Plan::Verify(after) = followed.plan() {
+                followed.verifying();
                 let limit = limit_of(followed);
                 pipe.cmd("XREAD")
                     .arg("COUNT")

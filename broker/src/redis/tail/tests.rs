@@ -250,6 +250,55 @@ async fn what_does_not_join_is_found_by_blocking() {
     what_does_not_join_is_found(TailMode::Blocking).await;
 }
 
+/// A reader has read what was rolled back before the tail had seen it. To the tail nothing has happened.
+async fn readers_ahead_are_not_left_behind(mode: TailMode) {
+    let rig = Rig::start(mode).await;
+    let mut connection = rig.server.connection().await;
+    let key = "weir:{x}";
+    add(&mut connection, "x", 3).await;
+    let mut follower = rig.follow("x").await;
+    let channel = follower.place.channel.clone();
+    let head = channel.head().unwrap();
+    let ahead = |ms| Cursor::new(EntryId::new(head.id.ms + ms, 0), 4);
+    let join = |cursor| channel.join(cursor, Some(channel.epoch())).unwrap();
+    join(ahead(1_000));
+    assert_eq!(follower.invalidated().await, head, "found by the next check");
+    assert!(!channel.has_ahead());
+
+    // Something is done to the key that the tail hears of at once.
+    join(ahead(1_000));
+    let dump: Vec<u8> = cmd("DUMP").arg(key).query_async(&mut connection).await.unwrap();
+    let mut restore = cmd("RESTORE");
+    restore.arg(key).arg(0).arg(dump).arg("REPLACE");
+    restore.exec_async(&mut connection).await.unwrap();
+    assert_eq!(follower.invalidated().await, head);
+
+    // Another entry is the fourth.
+    follower.ids.clear();
+    join(ahead(1_000));
+    let id = format!("{}-0", head.id.ms + 2_000);
+    run(&mut connection, &["XADD", key, &id, "d", "1"]).await;
+    assert_eq!(follower.invalidated().await, ahead(2_000));
+
+    // And one who has read what is there is left in peace.
+    follower.ids.clear();
+    let there = Cursor::new(EntryId::new(head.id.ms + 3_000, 0), 5);
+    join(there);
+    run(&mut connection, &["XADD", key, &there.id.to_string(), "d", "1"]).await;
+    assert_eq!(follower.read(1).await, [there]);
+    assert!(!channel.has_ahead());
+}
+
+#[tokio::test]
+async fn readers_ahead_are_not_left_behind_by_tracking() {
+    readers_ahead_are_not_left_behind(TailMode::Auto).await;
+}
+
+#[tokio::test]
+async fn readers_ahead_are_not_left_behind_by_blocking() {
+    readers_ahead_are_not_left_behind(TailMode::Blocking).await;
+}
+
 #[tokio::test]
 async fn a_restart_of_the_server_loses_and_doubles_nothing() {
     let rig = Rig::start(TailMode::Auto).await;
