@@ -316,6 +316,14 @@ pub const ENGINE_ANSWER_CHUNK_BYTES: usize = 32 * 1024;
 /// How often the task of an Engine.IO session goes on at once before others have their turn.
 pub const ENGINE_ROUNDS_MAX: usize = 32;
 
+/// Streams from which on the tail asks to hear of all of them at once, instead of each that it has read.
+pub const TAIL_BROADCAST_STREAMS_MIN: usize = 1_000;
+/// Rings of the tail's bell from which it is judged whether most are for streams that are followed.
+pub const TAIL_BROADCAST_RINGS_JUDGED: u64 = 1_000;
+/// How long the tail does not ask again to hear of all streams when most of it was for nothing.
+pub const TAIL_BROADCAST_PAUSE: Duration = Duration::from_secs(60);
+/// Keys that have rung and are not looked at yet; with more of them every stream counts as changed.
+pub const TAIL_RUNG_KEYS_MAX: usize = 1_000_000;
 /// How often the tail looks for streams whose ordinals are due to be checked.
 pub const TAIL_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// Streams that the tail checks in one interval at the most, so that checking many streams costs Redis little.

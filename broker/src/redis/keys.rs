@@ -68,6 +68,11 @@ impl KeyTemplate {
         [&self.before, stream.as_str(), &self.after].concat()
     }
 
+    /// What the keys of all streams begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.before
+    }
+
     /// The key of no stream, as no name is like this: to find out whether the server takes writes.
     pub(super) fn probe_key(&self) -> String {
         [&self.before, "!probe", &self.after].concat()

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use redis::aio::{AsyncPushSender, SendError};
 use redis::{PushInfo, PushKind, Value};
+use shared::limits::TAIL_RUNG_KEYS_MAX;
 use tokio::sync::Notify;
 
 use crate::Channel;
@@ -15,7 +16,8 @@ use crate::hub::lock;
 /// What has happened since the tail looked last.
 #[derive(Default)]
 pub(super) struct News {
-    /// Keys that may have changed. At most one entry a key: bounded by the keys that are followed.
+    /// Keys that may have changed. At most one entry a key, and [`TAIL_RUNG_KEYS_MAX`] of them: beyond that all count as
+    /// changed.
     pub(super) dirty: HashSet<Vec<u8>>,
     /// Every key may have changed (`FLUSHALL`).
     pub(super) all_dirty: bool,
@@ -90,6 +92,10 @@ impl AsyncPushSender for Button {
                 news.lost |= self.doorbell.connection.load(Ordering::Relaxed) == self.connection;
             }
             _ => return Ok(()),
+        }
+        if news.dirty.len() > TAIL_RUNG_KEYS_MAX {
+            news.dirty = HashSet::new();
+            news.all_dirty = true;
         }
         drop(news);
         self.doorbell.notify.notify_one();

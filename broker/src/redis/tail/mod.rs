@@ -4,7 +4,7 @@
 //! since makes it ring, once. The loop (`run.rs`) collects the keys that rang and reads them in one go (`reads.rs`),
 //! which registers interest in them again. The bell is only a hint: what is true is what the log holds, so a lost
 //! connection costs nothing but one read of every stream, and each stream is checked by its counters now and then.
-//! Where the server refuses tracking, blocking reads ring instead (`blocking.rs`); everything else stays.
+//! Who follows many streams hears of all of them at once (`tracking.rs`). Where the server refuses tracking, blocking reads ring instead (`blocking.rs`); everything else stays.
 
 mod blocking;
 mod doorbell;
@@ -13,6 +13,7 @@ mod reads;
 mod run;
 #[cfg(test)]
 mod tests;
+mod tracking;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

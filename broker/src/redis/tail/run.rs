@@ -17,9 +17,11 @@ use super::super::TailMode;
 use super::super::connect::{Connector, Purpose};
 use super::super::fault::Fault;
 use super::super::keys::KeyTemplate;
+use super::super::parse;
 use super::blocking::Blocking;
 use super::doorbell::Doorbell;
 use super::followed::Followed;
+use super::tracking::Tracking;
 use crate::Channel;
 use crate::backoff::Backoff;
 
@@ -33,6 +35,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let mut tail = TailLoop {
+        tracking: Tracking::new(keys.prefix()),
         keys,
         doorbell,
         live,
@@ -90,6 +93,7 @@ pub(super) struct TailLoop {
     pub(super) dirty: VecDeque<Key>,
     /// Streams in the order in which their counters are checked.
     check_queue: VecDeque<(Key, Arc<Channel>)>,
+    tracking: Tracking,
     blocking: Option<Blocking>,
 }
 
@@ -107,6 +111,7 @@ impl TailLoop {
         };
         let mut connection = connector.open(&purpose).await.map_err(|e| Fault::of(&e))?;
         self.blocking = None;
+        self.tracking.begin();
         let tracking = match mode {
             TailMode::Blocking => None,
             TailMode::Auto => {
@@ -150,6 +155,7 @@ impl TailLoop {
         let mut heard_at = Instant::now();
         loop {
             self.take_news()?;
+            self.adapt_tracking(&mut connection).await?;
             if self.dirty.is_empty() {
                 self.live.store(true, Ordering::Relaxed);
                 tokio::select! {
@@ -169,6 +175,29 @@ impl TailLoop {
             heard_at = Instant::now();
             metrics::histogram!("weir_redis_latency_seconds", "op" => "tail").record(started.elapsed());
         }
+    }
+
+    /// Has the server ring in the way that suits the number of streams.
+    async fn adapt_tracking(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
+        if self.blocking.is_some() {
+            return Ok(());
+        }
+        let Some(commands) = self.tracking.change(self.streams.len(), Instant::now()) else {
+            return Ok(());
+        };
+        let replies = connection.req_packed_commands(&commands, 0, 2).await;
+        let changed = replies.map_err(|e| Fault::of(&e)).and_then(|replies| {
+            let fine = |reply| parse::ok(reply).map(drop);
+            replies.into_iter().try_for_each(fine)
+        });
+        if let Err(fault) = changed {
+            // It is not known what rings now; another connection begins as this one did.
+            self.tracking.refused(Instant::now());
+            return Err(fault);
+        }
+        debug!(streams = self.streams.len(), tracking = ?self.tracking, "the tail's bell is arranged anew");
+        self.mark_all();
+        Ok(())
     }
 
     /// Puts a stream in line to be read, unless it is there already.
@@ -216,6 +245,7 @@ impl TailLoop {
             self.mark_all();
         }
         for key in &news.dirty {
+            self.tracking.rang(self.streams.contains_key(&key[..]));
             self.mark(key);
         }
         if let Some(blocking) = &mut self.blocking {

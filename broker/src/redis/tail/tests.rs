@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::cmd;
+use shared::limits::TAIL_BROADCAST_STREAMS_MIN;
 use shared::{Cursor, EntryId};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -355,4 +356,76 @@ async fn large_entries_are_read_a_few_at_a_time() {
     })
     .await
     .unwrap();
+}
+
+/// Waits until the tail's connection hears broadcasts, or does not any more (flag `B` of `CLIENT LIST`).
+async fn hears_broadcasts(connection: &mut MultiplexedConnection, wanted: bool) {
+    timeout(DEADLINE, async {
+        loop {
+            let list: String = cmd("CLIENT").arg("LIST").query_async(connection).await.unwrap();
+            let flags = |line: &str| {
+                line.split(' ')
+                    .find_map(|word| word.strip_prefix("flags=").map(str::to_owned))
+            };
+            let tracking: Vec<_> = list
+                .lines()
+                .filter_map(flags)
+                .filter(|flags| flags.contains('t'))
+                .collect();
+            if tracking.len() == 1 && tracking[0].contains('B') == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("broadcasts: not {wanted}"));
+}
+
+/// However the bell is arranged, and while that changes, nothing is missed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_streams_are_heard_of_at_once_while_that_pays() {
+    let rig = Rig::start(TailMode::Auto).await;
+    let mut connection = rig.server.connection().await;
+    let mut first = rig.follow("s0").await;
+    hears_broadcasts(&mut connection, false).await;
+    let (added, mut others) = (&mut Vec::new(), Vec::new());
+    for n in 1..TAIL_BROADCAST_STREAMS_MIN {
+        if n % 10 == 0 {
+            added.extend(add(&mut connection, "s0", 1).await);
+        }
+        others.push(rig.follow(&format!("s{n}")).await);
+    }
+    hears_broadcasts(&mut connection, true).await;
+    added.extend(add(&mut connection, "s0", 1).await);
+    assert_follows(first.read(added.len()).await, added, 1);
+    let ids = add(&mut connection, "s500", 2).await;
+    assert_follows(others[499].read(2).await, &ids, 1);
+
+    // Streams that nobody follows: soon nearly all that rings is of them.
+    let mut round = 0;
+    while timeout(
+        Duration::from_millis(50),
+        hears_broadcasts(&mut connection, false),
+    )
+    .await
+    .is_err()
+    {
+        let mut pipe = redis::pipe();
+        for n in 0..500 {
+            pipe.cmd("XADD")
+                .arg(format!("weir:{{strange{n}}}"))
+                .arg("*")
+                .arg("d")
+                .arg(round);
+        }
+        pipe.exec_async(&mut connection).await.unwrap();
+        added.extend(add(&mut connection, "s0", 1).await);
+        round += 1;
+        assert!(round < 100, "{round} rounds for nothing");
+    }
+    added.extend(add(&mut connection, "s0", 1).await);
+    assert_follows(first.read(added.len()).await, added, 1);
+    let ids = add(&mut connection, "s7", 1).await;
+    assert_follows(others[6].read(1).await, &ids, 1);
 }
