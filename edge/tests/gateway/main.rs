@@ -25,6 +25,7 @@ mod payloads;
 mod recovery;
 mod recovery_of_processes;
 mod routes;
+mod slow_log;
 
 /// Two edges, each with a connection of its own to the log if there is a server.
 async fn two_edges(engine: &engines::Engine) -> [support::TestEdge; 2] {

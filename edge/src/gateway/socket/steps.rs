@@ -23,11 +23,11 @@ impl Socket {
         while let Some(calls) = &mut self.under_way
             && let Poll::Ready(answered) = calls.poll_answer(cx)
         {
-            if calls.is_empty() {
-                self.under_way = None;
-            }
             self.answered(answered);
             progress = true;
+        }
+        if self.under_way.as_ref().is_some_and(|calls| calls.is_empty()) {
+            self.under_way = None;
         }
         if let (Poll::Ready(joined), Some(session)) = (self.reader.poll_joined(cx), &mut self.session) {
             session.joined(joined, Now::get(), &mut self.orders);
@@ -44,7 +44,10 @@ impl Socket {
             Answered::Created(outcome) => session.created(outcome, now, orders),
             Answered::Saved(outcome) => session.saved(outcome, now, orders),
             Answered::Touched(outcome) => session.touched(outcome, now),
-            Answered::Submitted(publishing, receipt) => self.submitted(publishing, receipt),
+            Answered::Submitted(publishing, receipt) => {
+                self.submitted(publishing, receipt);
+                self.submit_waiting();
+            }
             Answered::Acknowledged(publishing, outcome) => self.acknowledged(&publishing, outcome),
             Answered::Page(reading, page) => session.page_read(&reading, page, orders),
         }
@@ -137,7 +140,22 @@ impl Socket {
         self.under_way.get_or_insert_default()
     }
 
+    /// Events go to the log in the order in which they were ordered.
+    fn submit_waiting(&mut self) {
+        while let Some(calls) = &mut self.under_way
+            && !calls.is_submitting()
+            && let Some((publishing, new)) = calls.waiting.pop_front()
+        {
+            self.submit(publishing, new);
+        }
+    }
+
     fn submit(&mut self, publishing: Publishing, new: NewEvent) {
+        if let Some(calls) = &mut self.under_way
+            && calls.is_submitting()
+        {
+            return calls.waiting.push_back((publishing, new));
+        }
         let log = Arc::clone(&self.edge.log);
         let publisher = self.publisher.map(|client| (Arc::clone(&self.edge.rate), client));
         let stream = publishing.stream.clone();

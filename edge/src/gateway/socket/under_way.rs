@@ -1,10 +1,11 @@
 //! What one socket has asked of the log and has no answer to yet.
 
+use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use broker::{
-    AppendError, Appended, Generation, Page, ReadError, Receipt, Saved, SessionCall, SessionError, Taken,
-    Touched,
+    AppendError, Appended, Generation, NewEvent, Page, ReadError, Receipt, Saved, SessionCall, SessionError,
+    Taken, Touched,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -22,6 +23,8 @@ pub(super) struct UnderWay {
     pub(super) touch: Option<SessionCall<Touched>>,
     /// An event that waits for its place in the log's queue; no other is taken meanwhile.
     pub(super) submitting: Option<Submit<Publishing>>,
+    /// Events behind that one: announcements to several streams come at once.
+    pub(super) waiting: VecDeque<(Publishing, NewEvent)>,
     pub(super) acks: FuturesUnordered<Ack<Publishing>>,
     pub(super) pages: FuturesUnordered<BoxFuture<'static, (Reading, Result<Page, ReadError>)>>,
 }
@@ -50,6 +53,7 @@ impl UnderWay {
             && self.save.is_none()
             && self.touch.is_none()
             && self.submitting.is_none()
+            && self.waiting.is_empty()
             && self.acks.is_empty()
             && self.pages.is_empty()
     }
