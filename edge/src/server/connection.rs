@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -19,7 +20,7 @@ use tower::ServiceExt as _;
 use tracing::{Instrument as _, debug, info_span};
 
 use super::Hosting;
-use super::socket::Socket;
+use super::socket::{Patience, Socket};
 use crate::metrics;
 use crate::trace::ConnectionId;
 
@@ -33,11 +34,22 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The connection's name in the logs.
     pub connection: ConnectionId,
-    _place: Arc<Place>,
+    place: Arc<Place>,
+}
+
+impl Peer {
+    /// How long the peer may take nothing of an answer to the request that is being handled, before the connection is
+    /// given up. Otherwise that is up to the system, see [`super::socket`].
+    pub fn set_write_patience(&self, patience: Duration) {
+        self.place.patience.set(patience);
+    }
 }
 
 #[derive(Debug)]
-struct Place(#[allow(dead_code)] OwnedSemaphorePermit);
+struct Place {
+    patience: Arc<Patience>,
+    _permit: OwnedSemaphorePermit,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -57,14 +69,18 @@ impl Connection {
         permit: OwnedSemaphorePermit,
         hosting: &Hosting,
     ) -> io::Result<Self> {
-        let socket = Socket::new(stream, hosting.limits.peer_timeout)?;
+        let patience = Arc::new(Patience::default());
+        let socket = Socket::new(stream, hosting.limits.peer_timeout, patience.clone())?;
         metrics::connection_opened();
         Ok(Self {
             socket,
             peer: Peer {
                 address,
                 connection: ConnectionId::random(),
-                _place: Arc::new(Place(permit)),
+                place: Arc::new(Place {
+                    patience,
+                    _permit: permit,
+                }),
             },
         })
     }
@@ -85,6 +101,8 @@ impl Connection {
         let peer = self.peer;
         let service = service_fn(|request: hyper::Request<Incoming>| {
             used.store(true, Ordering::Relaxed);
+            // What one request set does not hold for the next.
+            peer.place.patience.set(Duration::ZERO);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
             router.clone().oneshot(request)

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,16 +25,55 @@ const DISCARD_BYTES: usize = 16 * 1024;
 pub(super) struct Socket {
     stream: TcpStream,
     lingering: Option<Pin<Box<Sleep>>>,
+    patience: Arc<Patience>,
+    /// Set while the peer takes nothing: until when it may.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+/// How long a peer may take nothing of what is written to it.
+#[derive(Debug, Default)]
+pub(super) struct Patience(AtomicU64);
+
+impl Patience {
+    /// Zero is for ever, which means: as long as the system waits, `limits.peer_timeout`.
+    pub(super) fn set(&self, patience: Duration) {
+        let ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        self.0.store(ms, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<Duration> {
+        let ms = self.0.load(Ordering::Relaxed);
+        (ms > 0).then(|| Duration::from_millis(ms))
+    }
 }
 
 impl Socket {
     /// A stream with the options that [`prepare`] sets.
-    pub(super) fn new(stream: TcpStream, peer_timeout: Duration) -> io::Result<Self> {
+    pub(super) fn new(
+        stream: TcpStream,
+        peer_timeout: Duration,
+        patience: Arc<Patience>,
+    ) -> io::Result<Self> {
         prepare(&stream, peer_timeout)?;
         Ok(Self {
             stream,
             lingering: None,
+            patience,
+            stalled: None,
         })
+    }
+
+    /// What became of a write; one for which there was no room for too long has failed.
+    fn written(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let Some(patience) = self.patience.get().filter(|_| written.is_pending()) else {
+            self.stalled = None;
+            return written;
+        };
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -76,7 +117,8 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.written(cx, written)
     }
 
     fn poll_write_vectored(
@@ -84,7 +126,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.written(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -248,3 +248,37 @@ async fn an_edge_that_stops_begins_no_sessions() {
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
     assert_eq!(body, r#"{"code":4,"message":"this edge is going away"}"#);
 }
+
+#[tokio::test]
+async fn an_answer_of_which_nothing_is_taken_is_given_up() {
+    let server = Server::start_set(Settings {
+        ping_interval: Duration::from_millis(300),
+        ping_timeout: Duration::from_millis(300),
+        write_timeout: Duration::from_secs(1),
+        max_payload: 8 * 1024 * 1024,
+        ..Settings::default()
+    })
+    .await;
+    let poller = Poller::open(server.address).await;
+    let large = format!("4{}", "x".repeat(6 * 1024 * 1024));
+    assert_eq!(poller.post(server.address, large).await, ok("ok"));
+    let mut raw = Raw::connect_narrow(server.address).await;
+    let target = format!("/engine.io/?EIO=4&transport=polling&sid={}", poller.sid);
+    let begun = Instant::now();
+    raw.write(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"))
+        .await;
+    drop(poller);
+    // Neither the session nor its connection is there any more, long before the system would give up.
+    assert_eq!(server.lab.ended(1).await, [Ended::Lost]);
+    soon("the connection", async {
+        while server.hosting.tasks.len() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let took = begun.elapsed();
+    assert!(
+        took >= Duration::from_secs(1) && took < Duration::from_secs(30),
+        "{took:?}"
+    );
+}

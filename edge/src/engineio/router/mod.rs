@@ -25,6 +25,7 @@ use super::registry::Registry;
 use super::sid::Sid;
 use super::{Service, Settings, cors};
 use crate::origins::Origins;
+use crate::server::Peer;
 use crate::websocket::handshake::is_asked_for;
 use query::Query;
 
@@ -88,6 +89,10 @@ async fn serve<S: Service>(State(engine): State<Arc<Engine<S>>>, request: Reques
 
 impl<S: Service> Engine<S> {
     async fn admit(self: &Arc<Self>, request: Request, upgrade: bool) -> Result<Response, Refusal> {
+        // A client that polls and takes nothing of its answer is given up as one on a WebSocket is.
+        if let Some(peer) = request.extensions().get::<Peer>() {
+            peer.set_write_patience(self.settings.write_timeout);
+        }
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let transport = self.transport(&query.transport)?;
         if self.surroundings.origins.check(request.headers()).is_err() {
