@@ -38,6 +38,9 @@ const redis = createClient({
 redis.on("error", () => {}); // it comes back by itself
 await redis.connect();
 
+// When Redis is away, the adapter's own commands are rejected with nobody to hear it, which would end the process.
+process.on("unhandledRejection", (error) => console.error(`${error}`));
+
 const http = createServer(handle);
 const io = new Server(http, {
   adapter: createAdapter(redis, { maxLen: ENTRIES_KEPT }),

@@ -112,6 +112,8 @@ pub enum Reason {
 pub enum Event {
     /// The server let the client in.
     Connected {
+        /// The socket's ID.
+        id: String,
         /// Whether it goes on with the session it had.
         recovered: bool,
     },

@@ -196,12 +196,12 @@ impl Session {
             return Vec::new();
         };
         let recovered = pid.is_some() && pid == self.pid;
-        self.id = Some(sid);
+        self.id = Some(sid.clone());
         self.pid = pid;
         for packet in std::mem::take(&mut self.early) {
             self.hand_on(packet, events);
         }
-        events.push_back(Event::Connected { recovered });
+        events.push_back(Event::Connected { id: sid, recovered });
         std::mem::take(&mut self.unsent)
             .iter()
             .flat_map(Packet::encode)

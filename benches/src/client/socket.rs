@@ -269,7 +269,7 @@ mod tests {
     fn happened(client: &mut Client) -> Vec<String> {
         let word = |event| match event {
             Event::Received(received) => String::from_utf8(received.array.to_vec()).unwrap(),
-            Event::Connected { recovered } => format!("recovered: {recovered}"),
+            Event::Connected { recovered, .. } => format!("recovered: {recovered}"),
             Event::Disconnected { .. } => "gone".to_owned(),
             other => panic!("{other:?}"),
         };

@@ -46,6 +46,8 @@ pub enum Fault {
     DeleteStream,
     /// A stream is set back to an earlier state.
     SetBack,
+    /// An edge is killed, and all that is stored of sessions is lost before it is started again.
+    LoseSessions,
 }
 
 /// The faults of a run that loses nothing that was acknowledged.
@@ -165,6 +167,11 @@ impl Chaos {
                 self.newest_is_seen().await?;
                 let bytes = self.random.u64(POWER_BYTES);
                 self.restart_redis(bytes).await?;
+            }
+            Fault::LoseSessions => {
+                self.cluster.edges[edge].kill();
+                self.operator.delete_sessions().await.map_err(io::Error::other)?;
+                self.cluster.edges[edge].restart()?;
             }
             Fault::Trim => {
                 let keep = self.random.usize(..300);

@@ -41,8 +41,8 @@ pub enum Front {
     EachItsOwn,
     /// One proxy for all: each connection to the next edge.
     RoundRobin,
-    /// One proxy for all: a client's address always to the same edge.
-    Sticky,
+    /// That, and another one behind which a client's address always comes to the same edge.
+    RoundRobinAndSticky,
 }
 
 /// What a cluster is made of.
@@ -99,7 +99,12 @@ impl Cluster {
         let upstreams = match setup.front {
             Front::EachItsOwn => addresses.into_iter().map(Upstream::Tcp).collect(),
             Front::RoundRobin => vec![Upstream::RoundRobin(addresses)],
-            Front::Sticky => vec![Upstream::ByClient(addresses)],
+            Front::RoundRobinAndSticky => {
+                vec![
+                    Upstream::RoundRobin(addresses.clone()),
+                    Upstream::ByClient(addresses),
+                ]
+            }
         };
         let mut links = Vec::new();
         for (number, upstream) in upstreams.into_iter().enumerate() {

@@ -37,6 +37,8 @@ pub struct Surroundings {
     pub seen_ms: Arc<AtomicU64>,
     /// Faults done so far.
     pub faults: watch::Receiver<usize>,
+    /// Set once nothing goes wrong any more.
+    pub calm: CancellationToken,
     /// The last event of each stream, once nothing more will happen.
     pub last: watch::Receiver<Option<BTreeMap<StreamName, EntryId>>>,
     /// Stops everyone who has not reached the end.
@@ -71,6 +73,7 @@ impl Course {
             published: Arc::default(),
             seen_ms: Arc::default(),
             faults,
+            calm: CancellationToken::new(),
             last,
             give_up: CancellationToken::new(),
         });
@@ -133,6 +136,7 @@ impl Course {
     /// Everything goes well from now on: lets the producers come to their end.
     pub async fn calm(&mut self) -> Vec<producers::Record> {
         self.chaos.calm().await;
+        self.surroundings.calm.cancel();
         self.quota.send_modify(|quota| quota.last = true);
         let producers = std::mem::take(&mut self.producers);
         let producers = timeout(FINISH, producers.join_all()).await;

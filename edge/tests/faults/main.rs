@@ -36,9 +36,11 @@
 // A test binary has no outside.
 #![allow(unreachable_pub)]
 
+// Some is for the other fault test, `sio_faults`, which shares what knows nothing of transports.
+#[allow(dead_code)]
 mod chaos;
+#[allow(dead_code)]
 mod checker;
-// Some of it is for the other fault test, `sio_faults`, which shares what knows nothing of transports.
 #[allow(dead_code)]
 mod cluster;
 mod course;

@@ -193,6 +193,7 @@ fn readers(
         published: published.clone(),
         seen_ms: Arc::default(),
         faults: watch::channel(0).1,
+        calm: CancellationToken::new(),
         last,
         give_up: CancellationToken::new(),
     });

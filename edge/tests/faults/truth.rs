@@ -95,6 +95,21 @@ impl Operator {
             .await
     }
 
+    /// Deletes the records of all sessions, as if Redis had lost them.
+    pub async fn delete_sessions(&mut self) -> RedisResult<()> {
+        let keys: Vec<String> = redis::cmd("KEYS")
+            .arg("weir:session:*")
+            .query_async(&mut self.connection)
+            .await?;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        redis::cmd("DEL")
+            .arg(keys)
+            .query_async(&mut self.connection)
+            .await
+    }
+
     /// Notes the state of the stream, for [`Operator::set_back`].
     pub async fn note_state(&mut self, stream: &StreamName) -> RedisResult<()> {
         let dump: Option<Vec<u8>> = redis::cmd("DUMP")

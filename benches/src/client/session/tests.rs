@@ -40,8 +40,8 @@ impl Socket {
     /// What happened since the last call, in a few letters: the arrays of events, `+` for recovered, `-` for fresh, `x`.
     fn happened(&mut self) -> String {
         let letters = |event| match event {
-            Event::Connected { recovered: true } => "+".to_owned(),
-            Event::Connected { recovered: false } => "-".to_owned(),
+            Event::Connected { recovered: true, .. } => "+".to_owned(),
+            Event::Connected { recovered: false, .. } => "-".to_owned(),
             Event::Disconnected { .. } => "x".to_owned(),
             Event::Received(received) => String::from_utf8_lossy(&received.array).into_owned(),
             Event::Acknowledged { id, arguments } => {

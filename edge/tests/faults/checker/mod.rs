@@ -86,6 +86,8 @@ pub struct StreamTruth {
 pub enum Begin {
     /// Before the first entry ever added.
     Start,
+    /// Behind this position.
+    After(EntryId),
     /// At an unknown place: the first event it received settles which.
     Anywhere,
 }
@@ -165,8 +167,13 @@ impl Findings {
 /// Judges `items`, everything a subscriber received from the stream, in order. It must have reached the end.
 pub fn check(truth: &StreamTruth, begin: Begin, items: &[Item]) -> Findings {
     let mut walk = Walk::new(truth, begin);
-    for item in items {
-        walk.step(item);
-    }
+    items.iter().for_each(|item| walk.step(item));
     walk.finish()
+}
+
+/// Judges `items`, behind which the subscriber gave up.
+pub fn check_part(truth: &StreamTruth, begin: Begin, items: &[Item]) -> Findings {
+    let mut walk = Walk::new(truth, begin);
+    items.iter().for_each(|item| walk.step(item));
+    walk.give_up()
 }

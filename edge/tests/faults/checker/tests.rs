@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use shared::EntryId;
 
-use super::{Begin, Event, Findings, Item, Logged, Removal, StreamTruth, check};
+use super::{Begin, Event, Findings, Item, Logged, Removal, StreamTruth, check, check_part};
 
 fn event(n: u32) -> Event {
     Event {
@@ -273,6 +273,25 @@ fn unverified_is_a_fault_where_a_proof_is_possible() {
         ..Findings::default()
     };
     assert_eq!(faults(&plain(10), &items), expected);
+}
+
+#[test]
+fn one_who_began_at_a_position_needs_what_is_behind_it() {
+    let truth = plain(10);
+    let after = |n: u32, items: &[Item]| check(&truth, Begin::After(event(n).id), items);
+    assert_eq!(after(3, &run(4..10)).faults(), 0);
+    assert_eq!(after(3, &run(5..10)).missing, 1);
+    assert_eq!(after(9, &[]).faults(), 0);
+    assert_eq!(after(3, &run(3..10)).out_of_order, 1);
+}
+
+#[test]
+fn one_who_gave_up_needs_only_what_lies_between() {
+    let truth = plain(10);
+    let part = |items: &[Item]| check_part(&truth, Begin::Anywhere, items);
+    assert_eq!(part(&run(2..7)).faults(), 0);
+    assert_eq!(part(&[]).faults(), 0);
+    assert_eq!(part(&[run(2..4), run(5..7)].concat()).missing, 1);
 }
 
 fn recreated() -> StreamTruth {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use shared::EntryId;
 
-use super::{Begin, Event, Findings, Item, Removal, StreamTruth};
+use super::{Begin, Event, Findings, Item, Logged, Removal, StreamTruth};
 
 /// A place where the subscriber may be. There are several as long as histories share their beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +33,22 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(truth: &'a StreamTruth, begin: Begin) -> Self {
-        let at_start = |history| Place {
-            history,
-            next: 0,
-            owed: 0,
-            beyond: false,
+        let behind = |id: EntryId| {
+            let place = |(history, entries): (usize, &Vec<Logged>)| Place {
+                history,
+                next: entries.partition_point(|entry| entry.event.id <= id),
+                owed: 0,
+                beyond: false,
+            };
+            truth.histories.iter().enumerate().map(place).collect()
         };
         Self {
             truth,
-            places: (begin == Begin::Start).then(|| (0..truth.histories.len()).map(at_start).collect()),
+            places: match begin {
+                Begin::Start => Some(behind(EntryId::ZERO)),
+                Begin::After(id) => Some(behind(id)),
+                Begin::Anywhere => None,
+            },
             last_id: None,
             seen: HashSet::new(),
             findings: Findings::default(),
@@ -272,6 +279,10 @@ impl<'a> Walk<'a> {
                 self.index_of(history, &last).is_some()
             }
         }
+    }
+
+    pub(super) fn give_up(self) -> Findings {
+        self.findings
     }
 
     pub(super) fn finish(mut self) -> Findings {
