@@ -4,11 +4,13 @@
 //! * [`ingest`]: NDJSON over HTTP, against `redis-benchmark` with pipelined `XADD` of the same payload.
 //! * [`replay`]: a long stream over NDJSON, against a bare `XRANGE` loop.
 //! * [`records`]: session records and ephemeral events, against the same writes in a bare pipeline.
+//! * [`idle`]: resident memory for each idle Socket.IO client, against Socket.IO on Node.js.
 //!
 //! Every server is a process of its own ([`servers`], [`peers`]), so that its CPU time can be told apart. The [`client`]
 //! is the same for all of them; the tests of the edge use it too.
 
 pub mod client;
+pub mod idle;
 pub mod ingest;
 pub mod peers;
 pub mod records;

@@ -1,8 +1,8 @@
-//! `cargo run --release -p benches -- tail|ingest|replay|records|all [--smoke]`
+//! `cargo run --release -p benches -- tail|ingest|replay|records|idle|all [--smoke]`
 
 use std::process::ExitCode;
 
-use benches::{Size, ingest, records, replay, report::Row, tail};
+use benches::{Size, idle, idle::Idle, ingest, records, replay, report::Row, tail};
 use clap::{Parser, ValueEnum};
 
 /// Measures Weir against what bounds it. Prints a table.
@@ -25,6 +25,8 @@ enum Scenario {
     Replay,
     /// Calls per second: session records against a bare pipeline; and ephemeral events.
     Records,
+    /// Resident bytes for each idle Socket.IO client, of Weir and of Node.js.
+    Idle,
     /// Everything.
     All,
 }
@@ -34,8 +36,8 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     let size = if args.smoke { Size::Smoke } else { Size::Full };
     match run(args.scenario, size).await {
-        Ok(rows) => {
-            println!("{}", Row::table(&rows));
+        Ok(tables) => {
+            println!("{}", tables.join("\n"));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -45,7 +47,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(scenario: Scenario, size: Size) -> anyhow::Result<Vec<Row>> {
+async fn run(scenario: Scenario, size: Size) -> anyhow::Result<Vec<String>> {
     let wanted = |one| scenario == one || scenario == Scenario::All;
     let mut rows = Vec::new();
     if wanted(Scenario::Tail) {
@@ -60,5 +62,12 @@ async fn run(scenario: Scenario, size: Size) -> anyhow::Result<Vec<Row>> {
     if wanted(Scenario::Records) {
         rows.extend(records::measure(size).await?);
     }
-    Ok(rows)
+    let mut tables = Vec::new();
+    if !rows.is_empty() {
+        tables.push(Row::table(&rows));
+    }
+    if wanted(Scenario::Idle) {
+        tables.push(Idle::table(&idle::measure(size).await?));
+    }
+    Ok(tables)
 }

@@ -20,8 +20,16 @@ pub struct Edge {
 impl Edge {
     /// Starts an edge on a free port in front of `redis`, with retention long enough for the scenarios.
     pub fn start(redis: &RedisServer) -> anyhow::Result<Self> {
+        Self::start_with(redis, "")
+    }
+
+    /// As [`Edge::start`], with more in its configuration.
+    pub fn start_with(redis: &RedisServer, settings: &str) -> anyhow::Result<Self> {
         let config = tempfile::Builder::new().suffix(".toml").tempfile()?;
-        std::fs::write(config.path(), "[retention]\nentries = 100000000\n")?;
+        std::fs::write(
+            config.path(),
+            format!("[retention]\nentries = 100000000\n{settings}"),
+        )?;
         let mut child = Command::new(binary()?)
             .args([
                 "serve",
@@ -56,6 +64,11 @@ impl Edge {
         bail!("weir serve ended before it listened")
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU time it has used.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         cpu_of(self.child.id())
@@ -80,6 +93,14 @@ pub fn client() -> reqwest::Client {
 /// CPU time that a server has used.
 pub fn redis_cpu(redis: &RedisServer) -> anyhow::Result<Duration> {
     cpu_of(redis.pid().context("redis-server is not running")?)
+}
+
+/// Resident memory of a process, from `/proc/PID/status`.
+pub fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.context("no VmRSS")?.trim().trim_end_matches(" kB");
+    Ok(kib.parse::<u64>()? * 1024)
 }
 
 /// CPU time of a process, user and system, from `/proc/PID/stat` (proc(5): fields 14 and 15, in ticks of 10 ms).

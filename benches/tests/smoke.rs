@@ -1,7 +1,7 @@
 //! Every scenario runs and counts right. Speed is not judged here.
 
 use benches::report::Row;
-use benches::{Size, ingest, records, replay, tail};
+use benches::{Size, idle, ingest, records, replay, tail};
 
 fn rows(measured: anyhow::Result<Vec<Row>>) -> Result<usize, String> {
     measured.map(|rows| rows.len()).map_err(|e| format!("{e:#}"))
@@ -25,4 +25,13 @@ async fn a_replay_is_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_session_is_stored_and_every_ephemeral_event_comes() {
     assert_eq!(rows(records::measure(Size::Smoke).await), Ok(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_sockets_stay_connected() {
+    let measured = idle::measure(Size::Smoke).await;
+    assert_eq!(
+        measured.map(|rows| rows.len()).map_err(|e| format!("{e:#}")),
+        Ok(4)
+    );
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use shared::{EntryId, StreamName};
@@ -37,6 +37,8 @@ pub struct Surroundings {
     pub seen_ms: Arc<AtomicU64>,
     /// Faults done so far.
     pub faults: watch::Receiver<usize>,
+    /// Subscribers that take nothing at present, though they are connected.
+    pub asleep: AtomicUsize,
     /// Set once nothing goes wrong any more.
     pub calm: CancellationToken,
     /// The last event of each stream, once nothing more will happen.
@@ -73,6 +75,7 @@ impl Course {
             published: Arc::default(),
             seen_ms: Arc::default(),
             faults,
+            asleep: AtomicUsize::new(0),
             calm: CancellationToken::new(),
             last,
             give_up: CancellationToken::new(),

@@ -43,6 +43,7 @@ mod chaos;
 mod checker;
 #[allow(dead_code)]
 mod cluster;
+#[allow(dead_code)]
 mod course;
 mod events;
 mod frames;

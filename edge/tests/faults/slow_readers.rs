@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use shared::limits::{LOG_PAGE_BYTES_MAX, SOCKET_UNSENT_BYTES_MAX};
@@ -193,6 +193,7 @@ fn readers(
         published: published.clone(),
         seen_ms: Arc::default(),
         faults: watch::channel(0).1,
+        asleep: AtomicUsize::new(0),
         calm: CancellationToken::new(),
         last,
         give_up: CancellationToken::new(),

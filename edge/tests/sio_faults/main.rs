@@ -64,6 +64,7 @@ mod report;
 mod run;
 mod scenario;
 mod sockets;
+mod zero_window;
 
 use report::Report;
 use scenario::{Scenario, Server};

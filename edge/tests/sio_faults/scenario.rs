@@ -18,7 +18,7 @@ const EDGES: usize = 3;
 pub const STREAMS: usize = 8;
 
 /// Pings come often, so that a client soon notices an edge that was stopped.
-const PINGS: Pings = Pings {
+pub const PINGS: Pings = Pings {
     interval: Duration::from_secs(1),
     timeout: Duration::from_secs(2),
 };

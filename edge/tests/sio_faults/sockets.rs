@@ -22,6 +22,10 @@ const POLL: Duration = Duration::from_millis(5);
 const SLOW_POLLS_MAX: u32 = 50;
 /// Events between two naps, or between two farewells, on average.
 const EVENTS_BETWEEN: u32 = 400;
+/// Events that one takes before it takes nothing any more.
+const BEFORE_STALL: u64 = 10;
+/// Asked of the system for the sockets of those who take little, so that the network holds little.
+const RECEIVE_BYTES: u32 = 8 * 1024;
 /// Pause before a subscription that was refused is asked for again.
 const AGAIN: Duration = Duration::from_millis(50);
 /// Longest time that opening a connection may take.
@@ -38,6 +42,8 @@ pub enum Habit {
     Slow,
     /// Falls asleep now and then, with its connection open, until some more faults have happened.
     Sleepy,
+    /// Takes a few events and then nothing, with its connection open, until all is calm.
+    Stalled,
     /// Leaves now and then, so that the server forgets it, and comes back.
     Leaving,
 }
@@ -127,7 +133,7 @@ impl Socket {
             local: Some(plan.local),
             transports: plan.transports,
             keep_alive: plan.keep_alive,
-            receive_bytes: (plan.habit == Habit::Slow).then_some(8 * 1024),
+            receive_bytes: matches!(plan.habit, Habit::Slow | Habit::Stalled).then_some(RECEIVE_BYTES),
             reconnection_delay: RECONNECTION_DELAY[0],
             reconnection_delay_max: RECONNECTION_DELAY[1],
             timeout: TIMEOUT,
@@ -364,6 +370,10 @@ impl Socket {
                     polls += 1;
                 }
             }
+            Habit::Stalled if self.events >= BEFORE_STALL => {
+                self.surroundings.asleep.fetch_add(1, Ordering::Relaxed);
+                calm.cancelled().await;
+            }
             Habit::Sleepy if self.random.u32(..EVENTS_BETWEEN) == 0 => {
                 let mut faults = self.surroundings.faults.clone();
                 let until = *faults.borrow() + self.random.usize(1..4);
@@ -376,7 +386,7 @@ impl Socket {
                 self.client.disconnect();
                 self.has_left = true;
             }
-            Habit::Sleepy | Habit::Leaving => {}
+            Habit::Sleepy | Habit::Stalled | Habit::Leaving => {}
         }
     }
 }
