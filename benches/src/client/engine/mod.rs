@@ -89,6 +89,8 @@ pub(super) struct Engine {
     ping_deadline: Pin<Box<Sleep>>,
     /// Whether the server itself has ended the session.
     ended_by_server: bool,
+    /// The session has ended, and that is still to be told.
+    failed: Option<Reason>,
 }
 
 impl Engine {
@@ -116,6 +118,7 @@ impl Engine {
             upgrading: false,
             ping_deadline: Box::pin(sleep_until(Instant::now())),
             ended_by_server: false,
+            failed: None,
         };
         engine.expect_ping();
         let mut batch = Batch::default();
@@ -141,10 +144,24 @@ impl Engine {
     /// Sends, and receives what arrives next. Not to be called again once the batch says that the session has ended.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Batch> {
         let mut batch = Batch::default();
-        if self.ping_deadline.as_mut().poll(cx).is_ready() {
-            batch.closed = Some(Reason::PingTimeout);
+        if self.failed.is_none() && self.ping_deadline.as_mut().poll(cx).is_ready() {
+            self.failed = Some(Reason::PingTimeout);
+        }
+        if self.failed.is_none() {
+            self.advance(cx, &mut batch);
+        }
+        // What arrived before something failed is handled before that is known. Only the end that the server sends
+        // itself comes together with messages.
+        if batch.closed.is_none() && batch.messages.is_empty() {
+            batch.closed = self.failed.take();
+        }
+        if batch.closed.is_some() || !batch.messages.is_empty() {
             return Poll::Ready(batch);
         }
+        Poll::Pending
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         if let Some(probe) = &mut self.probe {
             let paused = matches!(&self.transport, Transport::Polling(polling) if polling.is_paused());
             match probe.poll(cx, paused) {
@@ -154,22 +171,16 @@ impl Engine {
                 Progress::Ready => self.change_transport(),
             }
         }
-        if let Err(reason) = self.flush(cx) {
-            batch.closed = Some(reason);
-            return Poll::Ready(batch);
+        self.flush(cx);
+        if self.failed.is_none() {
+            self.receive(cx, batch);
         }
-        self.receive(cx, &mut batch);
-        if let Err(reason) = self.flush(cx) {
-            // An answer to a ping could not be sent. What arrived before it counts.
-            batch.closed.get_or_insert(reason);
+        if self.failed.is_none() && batch.closed.is_none() {
+            self.flush(cx);
         }
         if self.is_paused() {
             cx.waker().wake_by_ref();
         }
-        if batch.closed.is_some() || !batch.messages.is_empty() {
-            return Poll::Ready(batch);
-        }
-        Poll::Pending
     }
 
     /// Whether the probe can go on at once.
@@ -189,29 +200,23 @@ impl Engine {
             match received {
                 Poll::Pending => return,
                 Poll::Ready(Ok(packets)) => self.take(packets, batch),
-                // What arrived before is handled first; the error comes again.
-                Poll::Ready(Err(_)) if !batch.messages.is_empty() && self.is_websocket() => {
-                    cx.waker().wake_by_ref();
+                Poll::Ready(Err(error)) => {
+                    self.failed = Some(Reason::Transport(error.to_string()));
                     return;
                 }
-                Poll::Ready(Err(error)) => batch.closed = Some(Reason::Transport(error.to_string())),
             }
-        }
-        if batch.closed.is_none() && !batch.messages.is_empty() {
-            cx.waker().wake_by_ref();
         }
     }
 
-    fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
+    fn flush(&mut self, cx: &mut Context<'_>) {
         let sent = match &mut self.transport {
             // What was posted before comes to its end.
             Transport::Polling(polling) if self.upgrading => polling.poll_send(cx, &mut VecDeque::new()),
             Transport::Polling(polling) => polling.poll_send(cx, &mut self.unsent),
             Transport::WebSocket(socket) => socket.poll_send(cx, &mut self.unsent),
         };
-        match sent {
-            Poll::Ready(Err(error)) => Err(Reason::Transport(error.to_string())),
-            _ => Ok(()),
+        if let Poll::Ready(Err(error)) = sent {
+            self.failed = Some(Reason::Transport(error.to_string()));
         }
     }
 
