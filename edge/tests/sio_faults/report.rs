@@ -1,7 +1,7 @@
 //! What a run came to: every record judged, counted, and printed as a table, each server in a column.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use crate::sockets::{Record, Session};
 const AROUND: usize = 5;
 /// Records of which the faults are printed.
 const PRINTED_MAX: usize = 12;
+/// Sockets of which the whole story is printed.
+const DIARIES_MAX: usize = 3;
 
 /// Everything that a run left behind.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ pub struct Found {
     pub absent: u64,
     /// Events that were received and are no entries.
     pub unstored: u64,
+    /// The sockets with which something is wrong.
+    wrong: BTreeSet<String>,
     /// What is wrong, in words.
     notes: Vec<String>,
 }
@@ -101,6 +105,7 @@ impl Report {
                 false => check_part(truth, *begin, &items),
             };
             if judged.faults() > 0 {
+                found.wrong.insert(record.plan.name.clone());
                 let at = judged.first_fault_at.unwrap_or(items.len());
                 let around = &items[at.saturating_sub(AROUND)..items.len().min(at + AROUND)];
                 let around: String = around.iter().map(|item| format!("    {item:?}\n")).collect();
@@ -231,6 +236,18 @@ impl Report {
             println!("{note}");
         }
         let rows = self.rows();
+        for socket in self
+            .sockets
+            .iter()
+            .filter(|socket| found.wrong.contains(&socket.plan.name))
+            .take(DIARIES_MAX)
+        {
+            println!("{}:", socket.plan.name);
+            socket
+                .diary
+                .iter()
+                .for_each(|(events, what)| println!("  after {events} events: {what}"));
+        }
         let wrong = |(name, _): &&(&str, u64)| {
             name.starts_with("FAULT") || name.starts_with("acknowledged") || name.starts_with("doubled")
         };

@@ -1,6 +1,6 @@
 //! The applications: each has a client, subscribes, and records what the client hands to it. They do what an application
 //! should: subscribe again when a session is fresh, from the last cursor they saw; and ask again for what was never
-//! acknowledged. They judge nothing.
+//! acknowledged, which begins anew if it was begun already. They judge nothing.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -26,6 +26,8 @@ const EVENTS_BETWEEN: u32 = 400;
 const BEFORE_STALL: u64 = 10;
 /// Asked of the system for the sockets of those who take little, so that the network holds little.
 const RECEIVE_BYTES: u32 = 8 * 1024;
+/// Entries of a diary.
+const DIARY_MAX: usize = 1_000;
 /// Pause before a subscription that was refused is asked for again.
 const AGAIN: Duration = Duration::from_millis(50);
 /// Longest time that opening a connection may take.
@@ -105,6 +107,8 @@ pub struct Record {
     pub endings: BTreeMap<String, u64>,
     /// Events that could not be understood, each with the reason.
     pub broken: Vec<String>,
+    /// What happened beside events, each with the number of events before it: for whoever looks for a fault.
+    pub diary: Vec<(u64, String)>,
 }
 
 /// A running application.
@@ -118,8 +122,8 @@ pub struct Socket {
     cursors: BTreeMap<StreamName, String>,
     /// Streams whose subscription is not acknowledged in this session.
     wanted: Vec<StreamName>,
-    /// Acknowledgements that are awaited.
-    asked: BTreeMap<u64, Vec<StreamName>>,
+    /// Acknowledgements that are awaited: streams, and how much of each was there when it was asked for.
+    asked: BTreeMap<u64, Vec<(StreamName, usize)>>,
     again_at: Option<Instant>,
     id: Option<String>,
     has_left: bool,
@@ -175,6 +179,7 @@ impl Socket {
                 refused: 0,
                 endings: BTreeMap::new(),
                 broken: Vec::new(),
+                diary: Vec::new(),
             },
         }
     }
@@ -213,7 +218,17 @@ impl Socket {
         self.is_settled = is_settled;
     }
 
+    /// Notes what happened, unless it has happened all too often.
+    fn note(&mut self, what: String) {
+        if self.record.diary.len() < DIARY_MAX {
+            self.record.diary.push((self.events, what));
+        }
+    }
+
     fn take(&mut self, event: Event) {
+        if !matches!(event, Event::Received(_)) {
+            self.note(format!("{event:?}, offset {:?}", self.client.offset()));
+        }
         match event {
             Event::Connected { id, recovered } => self.connected(id, recovered),
             Event::Disconnected { reason } => self.disconnected(reason),
@@ -273,17 +288,24 @@ impl Socket {
     /// Asks for what is wanted and was not asked for already.
     fn subscribe(&mut self) {
         self.again_at = None;
-        let asked: Vec<&StreamName> = self.asked.values().flatten().collect();
+        let asked: Vec<&StreamName> = self.asked.values().flatten().map(|(stream, _)| stream).collect();
         let open: Vec<StreamName> = self
             .wanted
             .iter()
             .filter(|stream| !asked.contains(stream))
             .cloned()
             .collect();
-        let plan = &self.record.plan;
+        let plan = self.record.plan.clone();
         for (request, streams) in plan.dialect.subscribe(&open, plan.begin, &self.cursors) {
-            let id = self.client.emit_with_ack("subscribe", &[request]);
-            self.asked.insert(id, streams);
+            let id = self
+                .client
+                .emit_with_ack("subscribe", std::slice::from_ref(&request));
+            self.note(format!("asks {id}: {request}"));
+            let received = |stream: &StreamName| self.record.items[stream].last().unwrap().items.len();
+            let streams = streams
+                .into_iter()
+                .map(|stream| (stream.clone(), received(&stream)));
+            self.asked.insert(id, streams.collect());
         }
     }
 
@@ -302,8 +324,14 @@ impl Socket {
             self.again_at = Some(Instant::now() + AGAIN);
             return;
         }
-        self.wanted.retain(|stream| !streams.contains(stream));
-        if let ([stream], Some(cursor)) = (streams.as_slice(), answer.cursor) {
+        self.wanted
+            .retain(|stream| !streams.iter().any(|(begun, _)| begun == stream));
+        for (stream, received) in &streams {
+            // What came since it was asked for is from a subscription that was there already, and is over.
+            let sessions = self.record.items.get_mut(stream).unwrap();
+            sessions.last_mut().unwrap().items.truncate(*received);
+        }
+        if let ([(stream, _)], Some(cursor)) = (streams.as_slice(), answer.cursor) {
             self.begun(stream, cursor);
         }
     }
