@@ -1,6 +1,6 @@
 //! The applications: each has a client, subscribes, and records what the client hands to it. They do what an application
 //! should: subscribe again when a session is fresh, from the last cursor they saw; and ask again for what was never
-//! acknowledged, which begins anew if it was begun already. They judge nothing.
+//! acknowledged. They judge nothing.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -122,8 +122,8 @@ pub struct Socket {
     cursors: BTreeMap<StreamName, String>,
     /// Streams whose subscription is not acknowledged in this session.
     wanted: Vec<StreamName>,
-    /// Acknowledgements that are awaited: streams, and how much of each was there when it was asked for.
-    asked: BTreeMap<u64, Vec<(StreamName, usize)>>,
+    /// Acknowledgements that are awaited, and of which streams.
+    asked: BTreeMap<u64, Vec<StreamName>>,
     again_at: Option<Instant>,
     id: Option<String>,
     has_left: bool,
@@ -288,7 +288,7 @@ impl Socket {
     /// Asks for what is wanted and was not asked for already.
     fn subscribe(&mut self) {
         self.again_at = None;
-        let asked: Vec<&StreamName> = self.asked.values().flatten().map(|(stream, _)| stream).collect();
+        let asked: Vec<&StreamName> = self.asked.values().flatten().collect();
         let open: Vec<StreamName> = self
             .wanted
             .iter()
@@ -301,11 +301,7 @@ impl Socket {
                 .client
                 .emit_with_ack("subscribe", std::slice::from_ref(&request));
             self.note(format!("asks {id}: {request}"));
-            let received = |stream: &StreamName| self.record.items[stream].last().unwrap().items.len();
-            let streams = streams
-                .into_iter()
-                .map(|stream| (stream.clone(), received(&stream)));
-            self.asked.insert(id, streams.collect());
+            self.asked.insert(id, streams);
         }
     }
 
@@ -324,14 +320,8 @@ impl Socket {
             self.again_at = Some(Instant::now() + AGAIN);
             return;
         }
-        self.wanted
-            .retain(|stream| !streams.iter().any(|(begun, _)| begun == stream));
-        for (stream, received) in &streams {
-            // What came since it was asked for is from a subscription that was there already, and is over.
-            let sessions = self.record.items.get_mut(stream).unwrap();
-            sessions.last_mut().unwrap().items.truncate(*received);
-        }
-        if let ([(stream, _)], Some(cursor)) = (streams.as_slice(), answer.cursor) {
+        self.wanted.retain(|stream| !streams.contains(stream));
+        if let ([stream], Some(cursor)) = (streams.as_slice(), answer.cursor) {
             self.begun(stream, cursor);
         }
     }
