@@ -229,6 +229,31 @@ async fn a_reader_who_is_ahead_of_the_tail_waits_for_it_in_the_ring() {
     assert_eq!(log.reads.load(Ordering::Relaxed), 1, "just to find the end");
 }
 
+/// The end of a log that holds 40.
+fn forty(_: usize, _: Direction) -> Page {
+    Page {
+        entries: Vec::new(),
+        cursor: entry(40).cursor,
+        head: entry(40).cursor,
+        tail_reached: true,
+        verdict: Verdict::Continuous,
+    }
+}
+
+#[tokio::test]
+async fn a_reader_who_is_far_ahead_and_takes_little_at_a_time_passes_over_all_that_it_has_read() {
+    let log = Scripted::new(forty);
+    let mut ahead = log.subscriber_from(From::Now).await;
+    assert_eq!(next(&mut ahead).now_or_never(), Some(Vec::new()), "caught up");
+    let channel = log.hub().channel(&stream()).unwrap();
+    channel.publish(&(7..=41).map(entry).collect::<Vec<_>>());
+    let mut out = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), ahead.next(1, &mut out))
+        .await
+        .unwrap();
+    assert!(matches!(&out[..], [Delivery::Event(entry)] if entry.id().ms == 41));
+}
+
 /// First the end of the old history, from then on the new one.
 fn changing(reads_before: usize, direction: Direction) -> Page {
     if reads_before > 0 {

@@ -25,8 +25,8 @@ impl Slot {
                 Mode::Live(_) if !self.items.is_empty() => return,
                 Mode::Live(number) => {
                     let number = *number;
-                    self.pull(number, bytes_max);
-                    if self.is_live() {
+                    let passed_over = self.pull(number, bytes_max);
+                    if self.is_live() && !passed_over {
                         self.let_go_of_room();
                         return;
                     }
@@ -135,7 +135,9 @@ impl Slot {
 
     /// Takes entries from the ring. They must follow `fetched`: what lies before it was read from the log already,
     /// and an ordinal that jumps means that the log has to be asked.
-    fn pull(&mut self, number: u64, bytes_max: usize) {
+    ///
+    /// Returns whether all that it took had been read before, and there is more: nobody rings for that again.
+    fn pull(&mut self, number: u64, bytes_max: usize) -> bool {
         let (fetched, items) = (&mut self.fetched, &mut self.items);
         let mut hole = false;
         let pulled = self.place.channel.pull(number, bytes_max, |entry| {
@@ -162,11 +164,15 @@ impl Slot {
             items.push_back(Item::Entry(entry));
         });
         match pulled {
-            Pull::Taken { number, drained } if !hole => {
-                self.mode = Mode::Live(number);
+            Pull::Taken {
+                number: next,
+                drained,
+            } if !hole => {
+                self.mode = Mode::Live(next);
                 if drained && !std::mem::replace(&mut self.caught_up_told, true) {
                     self.items.push_back(Item::CaughtUp);
                 }
+                next > number && !drained && self.items.is_empty()
             }
             Pull::Taken { .. } | Pull::Behind => {
                 metrics::counter!("weir_fell_behind_total").increment(1);
@@ -174,6 +180,7 @@ impl Slot {
                     fetch: None,
                     page_at: None,
                 }));
+                false
             }
         }
     }

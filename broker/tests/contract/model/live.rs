@@ -53,7 +53,12 @@ impl<F: Fixture> World<'_, F> {
             }
         }
         let missed: Vec<_> = due.iter().filter(|value| !numbers.contains(value)).collect();
-        assert!(missed.is_empty(), "{missed:?} after {start}: got {numbers:?}");
+        // What was deleted when it was read, and came back with a roll-back, was told as lost.
+        let told = self.tail_doubtful && (reset || missed.len() as u64 <= lost_sum);
+        assert!(
+            missed.is_empty() || told,
+            "{missed:?} after {start}: got {numbers:?}, {lost_sum} told lost"
+        );
         if !self.tail_doubtful {
             assert!(!reset, "nobody is sent back without a reason");
             let Ordinal(n) = start.ordinal.unwrap();
