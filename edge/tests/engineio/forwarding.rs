@@ -17,18 +17,18 @@ use crate::lab::{Server, Wishes};
 const SECRET: &[u8] = b"0123456789abcdef";
 
 /// Edges that know each other, or would if they were announced.
-struct Edges2 {
+pub struct Edges2 {
     known: Arc<MemoryEdges>,
 }
 
 impl Edges2 {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             known: Arc::new(MemoryEdges::new(MemoryClock::default())),
         }
     }
 
-    async fn start(&self) -> Server {
+    pub async fn start(&self) -> Server {
         self.start_knowing(SECRET).await
     }
 

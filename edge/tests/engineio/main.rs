@@ -8,6 +8,7 @@ mod heartbeat;
 mod hostile;
 mod lab;
 mod last_words;
+mod official;
 mod opening;
 mod patience;
 mod polling;
