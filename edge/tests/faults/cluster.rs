@@ -191,13 +191,6 @@ impl Edge {
         kib * 1024
     }
 
-    /// Files and connections that it has open.
-    pub fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.process.id()))
-            .unwrap()
-            .count()
-    }
-
     /// Kills it as a crash would (SIGKILL).
     pub fn kill(&mut self) {
         // Fails only if it has ended already.

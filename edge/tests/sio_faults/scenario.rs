@@ -31,8 +31,6 @@ age = "none"
 idle = "none"
 [drain]
 deadline = "5s"
-[limits]
-peer_timeout = "4s"
 [socketio]
 ping_interval = "1s"
 ping_timeout = "2s"
@@ -41,10 +39,6 @@ write_timeout = "2s"
 
 /// How long a client may take nothing of what is sent to it: as in the configuration.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long a connection is kept whose client takes nothing, also that of a session which has ended meanwhile: as in
-/// the configuration.
-pub const PEER_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A killed Redis has lost nothing that it acknowledged: it writes before it answers.
 const REDIS: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];

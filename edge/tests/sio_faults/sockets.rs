@@ -25,7 +25,7 @@ const EVENTS_BETWEEN: u32 = 400;
 /// Events that one takes before it takes nothing any more.
 const BEFORE_STALL: u64 = 10;
 /// Asked of the system for the sockets of those who take little, so that the network holds little.
-const RECEIVE_BYTES: u32 = 8 * 1024;
+const RECEIVE_BYTES: u32 = 32 * 1024;
 /// Entries of a diary.
 const DIARY_MAX: usize = 1_000;
 /// Pause before a subscription that was refused is asked for again.
