@@ -30,7 +30,7 @@ use crate::truth::Operator;
 const PART: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(10);
 /// How much later than it should an edge may close a connection: the machine may be busy.
-const SLACK: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(30);
 /// Bytes of an event on the wire, at least.
 const EVENT_BYTES: u64 = 4_000;
 /// What the edge may have at its peak beside its sockets: its code, its threads, a recent ring with encodings.
