@@ -9,7 +9,7 @@ fn rows(measured: anyhow::Result<Vec<Row>>) -> Result<usize, String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tails_deliver_every_event() {
-    assert_eq!(rows(tail::measure(Size::Smoke).await), Ok(4));
+    assert_eq!(rows(tail::measure(Size::Smoke).await), Ok(6));
 }
 
 #[tokio::test(flavor = "multi_thread")]
