@@ -1,6 +1,7 @@
 //! An Engine.IO server that sends every message back: `cargo run --example engineio_echo -- PORT`.
 //!
 //! It shows that Engine.IO needs nothing of what Weir builds on it, and is what the official test suite is run against.
+//! Two more arguments set other times than those of the suite: ping interval and ping timeout in milliseconds.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -52,11 +53,11 @@ impl Protocol for Echo {
     fn ended(&mut self, _: Ended) {}
 }
 
-fn settings() -> Settings {
+fn settings(ping_interval_ms: u64, ping_timeout_ms: u64) -> Settings {
     Settings {
         path: "/engine.io/".into(),
-        ping_interval: Duration::from_millis(300),
-        ping_timeout: Duration::from_millis(200),
+        ping_interval: Duration::from_millis(ping_interval_ms),
+        ping_timeout: Duration::from_millis(ping_timeout_ms),
         max_payload: 1_000_000,
         ..Settings::default()
     }
@@ -64,11 +65,16 @@ fn settings() -> Settings {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Some(port) = std::env::args().nth(1).and_then(|text| text.parse::<u16>().ok()) else {
-        eprintln!("usage: engineio_echo PORT");
-        return ExitCode::FAILURE;
+    let numbers: Option<Vec<u64>> = std::env::args().skip(1).map(|text| text.parse().ok()).collect();
+    let (port, settings) = match numbers.as_deref() {
+        Some([port]) => (*port, settings(300, 200)),
+        Some([port, interval_ms, timeout_ms]) => (*port, settings(*interval_ms, *timeout_ms)),
+        _ => {
+            eprintln!("usage: engineio_echo PORT [PING_INTERVAL_MS PING_TIMEOUT_MS]");
+            return ExitCode::FAILURE;
+        }
     };
-    match serve(port).await {
+    match serve(port, settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("engineio_echo: {error}");
@@ -77,7 +83,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(port: u16) -> std::io::Result<()> {
+async fn serve(port: u64, settings: Settings) -> std::io::Result<()> {
     let listener = server::bind(&format!("127.0.0.1:{port}")).await?;
     let hosting = Hosting {
         limits: Arc::new(LimitSettings::default()),
@@ -92,7 +98,7 @@ async fn serve(port: u16) -> std::io::Result<()> {
         drain: hosting.drain.clone(),
         elsewhere: None,
     };
-    let router = engineio::router(settings(), Echoes, surroundings);
+    let router = engineio::router(settings, Echoes, surroundings);
     println!("listening on {}", listener.local_addr()?);
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();

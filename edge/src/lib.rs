@@ -26,6 +26,8 @@ pub mod cluster;
 pub mod config;
 pub mod engineio;
 pub mod error;
+#[cfg(test)]
+mod fuzz_seeds;
 pub mod gateway;
 pub mod http;
 pub mod metrics;

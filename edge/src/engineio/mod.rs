@@ -16,6 +16,8 @@ mod answer;
 mod core;
 mod cors;
 mod elsewhere;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod heartbeat;
 mod mailbox;
 mod outbox;

@@ -9,6 +9,8 @@
 
 mod decoder;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 pub(crate) mod handshake;
 mod outgoing;
 pub(crate) mod scratch;

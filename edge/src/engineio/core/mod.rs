@@ -3,6 +3,8 @@
 //! It does not hold the messages. Whoever drives it keeps the outbox and the connections, says what has happened, and
 //! carries out the orders at once and in their order.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod driver;
 mod polling;
 
 use std::time::{Duration, Instant};

@@ -3,8 +3,6 @@
 
 mod application;
 #[cfg(test)]
-pub(crate) mod seeds;
-#[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;

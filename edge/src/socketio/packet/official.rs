@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{Kind, Packet};
-use crate::socketio::fuzz::seeds;
+use crate::fuzz_seeds as seeds;
 use crate::socketio::violation::Violation;
 
 /// What the official parser says of each text.

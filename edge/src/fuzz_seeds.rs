@@ -42,3 +42,15 @@ pub(crate) fn change(seed: &[u8], seeds: &[Vec<u8>], random: &mut fastrand::Rng)
     }
     bytes
 }
+
+/// Runs every seed of a fuzzer, and each with many small changes, always the same ones.
+pub(crate) fn run_seeds(target: &str, run: fn(&[u8])) {
+    let seeds = read(target);
+    let mut random = fastrand::Rng::with_seed(3);
+    for seed in &seeds {
+        run(seed);
+        for _ in 0..300 {
+            run(&change(seed, &seeds, &mut random));
+        }
+    }
+}
