@@ -98,7 +98,7 @@ pub const EPHEMERAL_RING_BYTES_MAX: usize = 256 * 1024;
 pub const EPHEMERALS_QUEUED_MAX: usize = 4_096;
 /// Bytes of ephemeral events that wait for the connection to Redis; further events are dropped.
 pub const EPHEMERAL_BYTES_QUEUED_MAX: usize = 8 * 1024 * 1024;
-/// Ephemeral events, or channels to listen to, that go to Redis in one write.
+/// Channels of ephemeral events that are listened to, or left, in one write to Redis.
 pub const EPHEMERAL_BATCH_MAX: usize = 512;
 /// How long a new subscriber waits for its stream's ephemeral events to be arranged for, before it begins without.
 pub const EPHEMERAL_LISTEN_WAIT: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value, cmd};
-use shared::limits::{EPHEMERAL_BATCH_MAX, TAIL_PING_INTERVAL, TAIL_TIMEOUT};
+use shared::limits::{EPHEMERAL_BATCH_MAX, EPHEMERALS_QUEUED_MAX, TAIL_PING_INTERVAL, TAIL_TIMEOUT};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -82,30 +82,32 @@ async fn exchange(
     let mut told_refused = false;
     loop {
         let mut pipe = Pipeline::new();
-        let mut changes = None;
         tokio::select! {
-            () = directory.changed() => {
-                let taken = directory.take(EPHEMERAL_BATCH_MAX);
-                subscriptions(&mut pipe, &taken);
-                changes = Some(taken);
-            }
-            sent = outgoing.recv_many(&mut batch, EPHEMERAL_BATCH_MAX) => {
-                if sent == 0 {
-                    return Err(Fault::Lost("the log is shutting down"));
-                }
-                for event in batch.drain(..) {
-                    pipe.cmd("SPUBLISH").arg(&event.channel).arg(&event.payload);
-                }
-            }
+            () = directory.changed() => {}
+            event = outgoing.recv() => match event {
+                Some(event) => batch.push(event),
+                None => return Err(Fault::Lost("the log is shutting down")),
+            },
             _ = pings.tick() => {
                 if heard_at.elapsed() >= TAIL_PING_INTERVAL {
                     pipe.add_command(cmd("PING"));
                 }
             }
         }
-        if changes.as_ref().is_some_and(|changes| changes.lost) {
+        let changes = directory.take(EPHEMERAL_BATCH_MAX);
+        if changes.lost {
             return Err(Fault::Lost("the connection to Redis was lost"));
         }
+        // All that was sent before somebody began to listen goes out before that, so that it does not come to them.
+        while batch.len() < EPHEMERALS_QUEUED_MAX
+            && let Ok(event) = outgoing.try_recv()
+        {
+            batch.push(event);
+        }
+        for event in batch.drain(..) {
+            pipe.cmd("SPUBLISH").arg(&event.channel).arg(&event.payload);
+        }
+        subscriptions(&mut pipe, &changes);
         if !pipe.is_empty() {
             let refused = ask(&mut connection, &pipe).await?;
             heard_at = Instant::now();
@@ -117,7 +119,7 @@ async fn exchange(
                 }
             }
         }
-        for (_, channel) in changes.into_iter().flat_map(|changes| changes.listen) {
+        for (_, channel) in changes.listen {
             channel.listening();
         }
     }
