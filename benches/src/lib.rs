@@ -16,6 +16,7 @@ pub mod peers;
 pub mod records;
 pub mod replay;
 pub mod report;
+pub mod results;
 pub mod servers;
 pub mod tail;
 
