@@ -29,6 +29,7 @@ const { values: args } = parseArgs({
 const ENTRIES_KEPT = 10_000_000;
 const RECOVERY_MS = 2 * 60 * 1000;
 const DRAIN_MS = 500;
+const DRAIN_MS_MAX = 10_000; // closing waits for Redis, which may be away
 
 const where = args.redis.startsWith("unix://") ? { path: args.redis.slice("unix://".length) } : {};
 const redis = createClient({
@@ -94,6 +95,7 @@ async function publishLines(room, request, response) {
 
 process.once("SIGTERM", async () => {
   setTimeout(() => http.closeAllConnections(), DRAIN_MS); // a request may be one that never ends
+  setTimeout(() => process.exit(0), DRAIN_MS_MAX).unref();
   await io.close(); // stores the sessions of its sockets
   await redis.close();
   process.exit(0);
