@@ -1,24 +1,17 @@
-//! Measurements of Weir beside what bounds it, in one run on one machine: only the ratios mean something elsewhere.
+//! Measurements of Weir beside what a user would pick instead and beside what bounds it, in one run on one machine: only
+//! the ratios mean something elsewhere.
 //!
-//! * [`tail`]: what following many streams costs Redis, against following one.
-//! * [`ingest`]: NDJSON over HTTP, against `redis-benchmark` with pipelined `XADD` of the same payload.
-//! * [`replay`]: a long stream over NDJSON, against a bare `XRANGE` loop.
-//! * [`records`]: session records and ephemeral events, against the same writes in a bare pipeline.
-//! * [`idle`]: resident memory for each idle Socket.IO client, against Socket.IO on Node.js.
-//!
-//! Every server is a process of its own ([`servers`], [`peers`]), so that its CPU time can be told apart. The [`client`]
-//! is the same for all of them; the tests of the edge use it too.
+//! A scenario ([`scenarios`]) starts servers as processes of their own ([`servers`]), puts load on them, accounts what
+//! every process has used ([`accounts`]), and returns what it found ([`results`]). The [`client`] does all that a
+//! Socket.IO client does and is the same for every server; the tests of the edge use it too.
 
+pub mod accounts;
 pub mod client;
-pub mod idle;
-pub mod ingest;
 pub mod peers;
-pub mod records;
-pub mod replay;
 pub mod report;
 pub mod results;
+pub mod scenarios;
 pub mod servers;
-pub mod tail;
 
 /// How much to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,73 +1,92 @@
-//! `cargo run --release -p benches -- tail|ingest|replay|records|idle|all [--smoke]`
+//! `cargo run --release -p benches -- all|SCENARIO… [--smoke]`
 
 use std::process::ExitCode;
 
-use benches::{Size, idle, idle::Idle, ingest, records, replay, report::Row, tail};
+use anyhow::Context;
+use benches::Size;
+use benches::results::Outcome;
+use benches::scenarios::Scenario;
 use clap::{Parser, ValueEnum};
 
-/// Measures Weir against what bounds it. Prints a table.
+/// Measures Weir beside its peers and beside what bounds it.
 #[derive(Parser)]
+#[command(name = "weir-bench")]
 struct Args {
     /// What to measure.
-    scenario: Scenario,
+    #[arg(required = true)]
+    scenarios: Vec<Wanted>,
     /// A few seconds in all, to see that it works.
     #[arg(long)]
     smoke: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Scenario {
-    /// Redis CPU per event: 10,000 streams against one.
-    Tail,
-    /// Events per second in: HTTP NDJSON against pipelined XADD.
-    Ingest,
-    /// Events per second out: HTTP NDJSON against an XRANGE loop.
-    Replay,
-    /// Calls per second: session records against a bare pipeline; and ephemeral events.
-    Records,
-    /// Resident bytes for each idle Socket.IO client, of Weir and of Node.js.
-    Idle,
-    /// Everything.
+#[derive(Debug, Clone)]
+enum Wanted {
+    One(Scenario),
     All,
+}
+
+impl ValueEnum for Wanted {
+    fn value_variants<'a>() -> &'a [Self] {
+        static VARIANTS: std::sync::LazyLock<Vec<Wanted>> = std::sync::LazyLock::new(|| {
+            let each = Scenario::value_variants().iter().copied().map(Wanted::One);
+            each.chain([Wanted::All]).collect()
+        });
+        &VARIANTS
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        match self {
+            Self::One(scenario) => scenario.to_possible_value(),
+            Self::All => Some(clap::builder::PossibleValue::new("all").help("Everything")),
+        }
+    }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
-    let size = if args.smoke { Size::Smoke } else { Size::Full };
-    match run(args.scenario, size).await {
-        Ok(tables) => {
-            println!("{}", tables.join("\n"));
-            ExitCode::SUCCESS
-        }
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("benches: {error:#}");
+            eprintln!("weir-bench: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(scenario: Scenario, size: Size) -> anyhow::Result<Vec<String>> {
-    let wanted = |one| scenario == one || scenario == Scenario::All;
-    let mut rows = Vec::new();
-    if wanted(Scenario::Tail) {
-        rows.extend(tail::measure(size).await?);
+async fn run(args: Args) -> anyhow::Result<()> {
+    rlimit::increase_nofile_limit(u64::MAX).context("raising the limit of open files")?;
+    let size = if args.smoke { Size::Smoke } else { Size::Full };
+    let scenarios = args.scenarios.iter().flat_map(|wanted| match wanted {
+        Wanted::One(scenario) => std::slice::from_ref(scenario),
+        Wanted::All => Scenario::value_variants(),
+    });
+    for scenario in scenarios {
+        for outcome in scenario.measure(size).await? {
+            print(&outcome);
+        }
     }
-    if wanted(Scenario::Ingest) {
-        rows.extend(ingest::measure(size).await?);
+    Ok(())
+}
+
+fn print(outcome: &Outcome) {
+    println!("{} | {} | {}", outcome.scenario, outcome.server, outcome.variant);
+    for value in &outcome.values {
+        println!(
+            "    {}: {}{}",
+            value.name,
+            value.unit.show(value.value),
+            value.unit.suffix()
+        );
     }
-    if wanted(Scenario::Replay) {
-        rows.extend(replay::measure(size).await?);
+    for judgment in &outcome.judgments {
+        let met = if judgment.met { "met" } else { "MISSED" };
+        println!(
+            "    {met}: {} {:.3}, {}",
+            judgment.what, judgment.measured, judgment.target
+        );
     }
-    if wanted(Scenario::Records) {
-        rows.extend(records::measure(size).await?);
+    for note in &outcome.notes {
+        println!("    {note}");
     }
-    let mut tables = Vec::new();
-    if !rows.is_empty() {
-        tables.push(Row::table(&rows));
-    }
-    if wanted(Scenario::Idle) {
-        tables.push(Idle::table(&idle::measure(size).await?));
-    }
-    Ok(tables)
 }

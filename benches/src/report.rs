@@ -1,6 +1,8 @@
-//! A measurement as a line of a table.
+//! Events that were handled, and what that cost.
 
 use std::time::Duration;
+
+use crate::results::{Judgment, Outcome, Unit};
 
 /// One measured way of doing a scenario.
 #[derive(Debug, Clone)]
@@ -15,8 +17,8 @@ pub struct Row {
     pub redis_cpu: Duration,
     /// CPU time of the edge, where there is one.
     pub edge_cpu: Duration,
-    /// Against what, and how: `0.62 of redis-benchmark (target 0.5)`.
-    pub ratio: String,
+    /// Against what, and how.
+    pub judgment: Option<Judgment>,
 }
 
 impl Row {
@@ -35,22 +37,16 @@ impl Row {
         self.edge_cpu.as_secs_f64() * 1e6 / self.events as f64
     }
 
-    /// A Markdown table.
-    pub fn table(rows: &[Self]) -> String {
-        let mut out = String::from(
-            "| what | events | events/s | Redis CPU µs/event | edge CPU µs/event | ratio |\n|---|--:|--:|--:|--:|---|\n",
-        );
-        for row in rows {
-            out += &format!(
-                "| {} | {} | {:.0} | {:.2} | {:.2} | {} |\n",
-                row.what,
-                row.events,
-                row.rate(),
-                row.redis_us(),
-                row.edge_us(),
-                row.ratio
-            );
+    /// As what a scenario found.
+    pub fn outcome(self, scenario: &str) -> Outcome {
+        let outcome = Outcome::new(scenario, "Weir", env!("CARGO_PKG_VERSION"), self.what.clone())
+            .value("events", self.events as f64, Unit::Count)
+            .plot("events per second", self.rate(), Unit::PerSecond)
+            .value("Redis CPU per event", self.redis_us(), Unit::Microseconds)
+            .value("edge CPU per event", self.edge_us(), Unit::Microseconds);
+        match self.judgment {
+            Some(judgment) => outcome.judge(judgment),
+            None => outcome,
         }
-        out
     }
 }

@@ -8,7 +8,8 @@ use futures_util::StreamExt;
 use redis::Value;
 
 use crate::report::Row;
-use crate::servers::{Edge, client, redis_cpu};
+use crate::results::{Judgment, Outcome};
+use crate::servers::{Cluster, Server, Settings, client, redis_cpu};
 use crate::{Size, payload};
 
 const KEY: &str = "weir:{bench:replay}";
@@ -16,7 +17,7 @@ const KEY: &str = "weir:{bench:replay}";
 const PAGE: usize = 1_000;
 
 /// Measures the loop, then the edge, on the same stream.
-pub async fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
+pub async fn measure(size: Size) -> anyhow::Result<Vec<Outcome>> {
     let events = match size {
         Size::Smoke => 5_000,
         Size::Full => 1_000_000,
@@ -24,9 +25,13 @@ pub async fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
     let redis = RedisServer::start().await;
     fill(&redis, events).await?;
     let peer = xrange_loop(&redis, events).await?;
-    let mut row = http(&redis, events).await?;
-    row.ratio = format!("{:.2} of the XRANGE loop (target 0.5)", row.rate() / peer.rate());
-    Ok(vec![peer, row])
+    let mut row = http(redis, events).await?;
+    row.judgment = Some(Judgment::at_least(
+        "of the XRANGE loop",
+        row.rate() / peer.rate(),
+        0.5,
+    ));
+    Ok(vec![peer.outcome("replay"), row.outcome("replay")])
 }
 
 async fn fill(redis: &RedisServer, events: u64) -> anyhow::Result<()> {
@@ -68,14 +73,19 @@ async fn xrange_loop(redis: &RedisServer, events: u64) -> anyhow::Result<Row> {
         took: started.elapsed(),
         redis_cpu: redis_cpu(redis)? - cpu,
         edge_cpu: Duration::ZERO,
-        ratio: String::new(),
+        judgment: None,
     })
 }
 
-async fn http(redis: &RedisServer, events: u64) -> anyhow::Result<Row> {
-    let edge = Edge::start(redis)?;
-    let (redis_before, edge_before, started) = (redis_cpu(redis)?, edge.cpu()?, Instant::now());
-    let url = format!("http://{}/v1/streams/bench:replay?from=start", edge.address);
+async fn http(redis: RedisServer, events: u64) -> anyhow::Result<Row> {
+    let settings = Settings {
+        edges: 1,
+        ..Settings::default()
+    };
+    let cluster = Cluster::start_behind(Server::Weir, &settings, Some(redis)).await?;
+    let address = cluster.addresses()[0];
+    let (before, started) = (cluster.accounts()?, Instant::now());
+    let url = format!("http://{address}/v1/streams/bench:replay?from=start");
     let request = client().get(url).header("accept", "application/x-ndjson");
     let mut body = request.send().await?.error_for_status()?.bytes_stream();
     // The stream's events, then the line that says that this was all; blank lines are heartbeats.
@@ -95,12 +105,13 @@ async fn http(redis: &RedisServer, events: u64) -> anyhow::Result<Row> {
         ensure!(!lost, "the replay has a gap");
     }
     ensure!(blank < 100, "{blank} heartbeats in a replay");
+    let used = cluster.accounts()?.since(&before);
     Ok(Row {
         what: "HTTP NDJSON".into(),
         events,
         took: started.elapsed(),
-        redis_cpu: redis_cpu(redis)? - redis_before,
-        edge_cpu: edge.cpu()? - edge_before,
-        ratio: String::new(),
+        redis_cpu: used.redis.cpu,
+        edge_cpu: used.edges.cpu,
+        judgment: None,
     })
 }

@@ -1,21 +1,21 @@
 //! What a Socket.IO client that does nothing costs: thousands of WebSockets, connected to `/` with recovery on, answering
 //! pings. Resident bytes of the server's process for each, of Weir and of the Node.js peer in one run.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use broker::testing::RedisServer;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::Size;
 use crate::client::{Client, Event, Options, Transports};
-use crate::peers::{Peer, Pings};
-use crate::servers::{Edge, resident_bytes};
+use crate::peers::Pings;
+use crate::results::{Outcome, Unit};
+use crate::servers::{Cluster, Server, Settings};
 
 /// Sockets that are being opened at the same time.
 const OPENING_MAX: usize = 100;
@@ -44,28 +44,16 @@ impl Idle {
         self.after.saturating_sub(self.before) / self.sockets as u64
     }
 
-    /// A Markdown table.
-    pub fn table(rows: &[Self]) -> String {
-        let mut out = String::from(
-            "| what | sockets | MiB before | MiB after | bytes per socket |\n|---|--:|--:|--:|--:|\n",
-        );
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        for row in rows {
-            out += &format!(
-                "| {} | {} | {:.1} | {:.1} | {} |\n",
-                row.what,
-                row.sockets,
-                mib(row.before),
-                mib(row.after),
-                row.per_socket()
-            );
-        }
-        out
+    fn outcome(&self) -> Outcome {
+        Outcome::new("idle", self.what.clone(), "", format!("{} sockets", self.sockets))
+            .value("resident before", self.before as f64, Unit::Mebibytes)
+            .value("resident after", self.after as f64, Unit::Mebibytes)
+            .plot("resident for each socket", self.per_socket() as f64, Unit::Bytes)
     }
 }
 
 /// Measures both servers, with sockets that follow nothing and with sockets that follow one stream.
-pub async fn measure(size: Size) -> anyhow::Result<Vec<Idle>> {
+pub async fn measure(size: Size) -> anyhow::Result<Vec<Outcome>> {
     let (sockets, pings) = match size {
         Size::Smoke => (200, Duration::from_millis(300)),
         Size::Full => (10_000, Duration::from_secs(5)),
@@ -76,42 +64,28 @@ pub async fn measure(size: Size) -> anyhow::Result<Vec<Idle>> {
         timeout: Duration::from_secs(20),
     };
     let mut rows = Vec::new();
+    let settings = Settings {
+        edges: 1,
+        pings,
+        weir: String::new(),
+    };
     for stream in [None, Some("idle")] {
-        let redis = RedisServer::start().await;
-        let settings = format!(
-            "[socketio]\nping_interval = \"{}ms\"\n",
-            pings.interval.as_millis()
-        );
-        let edge = Edge::start_with(&redis, &settings)?;
-        let address = edge.address.parse()?;
-        rows.push(one("Weir", edge.pid(), address, sockets, stream, pings).await?);
-        drop(edge);
-        let redis = RedisServer::start().await;
-        let peer = Peer::socketio_redis_streams(&redis.url(), pings)?;
-        rows.push(
-            one(
-                "Socket.IO on Node.js",
-                peer.pid(),
-                peer.address,
-                sockets,
-                stream,
-                pings,
-            )
-            .await?,
-        );
+        for server in [Server::Weir, Server::NodeStreams] {
+            let cluster = Cluster::start(server, &settings).await?;
+            rows.push(one(&cluster, sockets, stream, pings).await?.outcome());
+        }
     }
     Ok(rows)
 }
 
 async fn one(
-    what: &str,
-    pid: u32,
-    server: SocketAddr,
+    cluster: &Cluster,
     sockets: usize,
     stream: Option<&'static str>,
     pings: Pings,
 ) -> anyhow::Result<Idle> {
-    let before = resident_bytes(pid)?;
+    let (what, server) = (cluster.server().name(), cluster.addresses()[0]);
+    let before = cluster.accounts()?.edges.resident;
     let (ready, broken) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut tasks = JoinSet::new();
     let deadline = Instant::now() + OPEN;
@@ -143,7 +117,7 @@ async fn one(
         what: format!("{what}, following {follows}"),
         sockets,
         before,
-        after: resident_bytes(pid)?,
+        after: cluster.accounts()?.edges.resident,
     })
 }
 

@@ -14,6 +14,7 @@ use broker::{Delivery, Filter, From, Log, Order, RedisConfig, RedisLog, Subscrib
 use shared::StreamName;
 
 use crate::report::Row;
+use crate::results::{Judgment, Outcome};
 use crate::servers::redis_cpu;
 use crate::{Size, payload};
 
@@ -34,35 +35,25 @@ enum Speed {
 }
 
 /// Measures one stream and many, at both speeds.
-pub async fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
+pub async fn measure(size: Size) -> anyhow::Result<Vec<Outcome>> {
     let (steady, full, many) = match size {
         Size::Smoke => (2_000, 5_000, 100),
         Size::Full => (10 * STEADY_RATE, 400_000, 10_000),
     };
     let mut rows = Vec::new();
     let one = unfollowed(1, full).await?;
-    let mut row = unfollowed(many, full).await?;
-    row.ratio = compared(&row, &one, "");
+    let row = unfollowed(many, full).await?;
     rows.extend([one, row]);
     for (speed, events) in [(Speed::Steady, steady), (Speed::Full, full)] {
         let one = follow(1, events, speed).await?;
         let mut row = follow(many, events, speed).await?;
-        let target = if speed == Speed::Steady {
-            " (target 2.5)"
-        } else {
-            ""
-        };
-        row.ratio = compared(&row, &one, target);
+        if speed == Speed::Steady {
+            let ratio = row.redis_us() / one.redis_us();
+            row.judgment = Some(Judgment::at_most("Redis CPU beside that of one", ratio, 2.5));
+        }
         rows.extend([one, row]);
     }
-    Ok(rows)
-}
-
-fn compared(many: &Row, one: &Row, target: &str) -> String {
-    format!(
-        "{:.2} times the Redis CPU of one{target}",
-        many.redis_us() / one.redis_us()
-    )
+    Ok(rows.into_iter().map(|row| row.outcome("tail")).collect())
 }
 
 /// Publishes into streams that exist and that nobody follows.
@@ -77,7 +68,7 @@ async fn unfollowed(streams: usize, events: u64) -> anyhow::Result<Row> {
         took: started.elapsed(),
         redis_cpu: redis_cpu(&redis)? - cpu,
         edge_cpu: Duration::ZERO,
-        ratio: String::new(),
+        judgment: None,
     })
 }
 
@@ -129,7 +120,7 @@ async fn follow(streams: usize, events: u64, speed: Speed) -> anyhow::Result<Row
         took: started.elapsed(),
         redis_cpu: redis_cpu(&redis)? - cpu,
         edge_cpu: Duration::ZERO,
-        ratio: String::new(),
+        judgment: None,
     })
 }
 

@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 use shared::{Event, Payload, SessionId, StreamName};
 
 use crate::report::Row;
+use crate::results::Outcome;
 use crate::servers::redis_cpu;
 use crate::{Size, payload};
 
@@ -24,14 +25,14 @@ const TTL: Duration = Duration::from_secs(240);
 const EPHEMERALS_ROUND: u64 = 100;
 
 /// Measures all of it.
-pub async fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
+pub async fn measure(size: Size) -> anyhow::Result<Vec<Outcome>> {
     let (sessions, ephemerals, subscribers) = match size {
         Size::Smoke => (1_000, 500, 10),
         Size::Full => (10_000, 20_000, 100),
     };
     let mut rows = calls(sessions).await?;
     rows.push(fan_out(ephemerals, subscribers).await?);
-    Ok(rows)
+    Ok(rows.into_iter().map(|row| row.outcome("records")).collect())
 }
 
 fn id(n: u64) -> SessionId {
@@ -81,7 +82,7 @@ async fn calls(sessions: u64) -> anyhow::Result<Vec<Row>> {
     })
     .await?;
     let beside = |mut row: Row| {
-        row.ratio = format!("{:.2} of the bare pipeline", row.rate() / bare.rate());
+        row.what += &format!(": {:.2} of the bare pipeline", row.rate() / bare.rate());
         row
     };
     let rows = [beside(created), beside(touched), beside(taken)];
@@ -102,7 +103,7 @@ async fn row(
         took: started.elapsed(),
         redis_cpu: redis_cpu(redis)? - cpu,
         edge_cpu: Duration::ZERO,
-        ratio: String::new(),
+        judgment: None,
     })
 }
 

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::report::Row;
-use crate::servers::{Edge, client, redis_cpu};
+use crate::results::{Judgment, Outcome};
+use crate::servers::{Cluster, Server, Settings, client, redis_cpu};
 use crate::{Size, payload};
 
 /// Lines in one piece of a request body.
@@ -21,15 +22,19 @@ const CONNECTIONS: usize = 4;
 const PIPELINE: usize = 256;
 
 /// Measures the peer, then the edge.
-pub async fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
+pub async fn measure(size: Size) -> anyhow::Result<Vec<Outcome>> {
     let events = match size {
         Size::Smoke => 4_096,
         Size::Full => 1_024 * 1_024,
     };
     let peer = redis_benchmark(events).await?;
     let mut row = http(events).await?;
-    row.ratio = format!("{:.2} of redis-benchmark (target 0.5)", row.rate() / peer.rate());
-    Ok(vec![peer, row])
+    row.judgment = Some(Judgment::at_least(
+        "of redis-benchmark",
+        row.rate() / peer.rate(),
+        0.5,
+    ));
+    Ok(vec![peer.outcome("ingest"), row.outcome("ingest")])
 }
 
 async fn redis_benchmark(events: u64) -> anyhow::Result<Row> {
@@ -56,33 +61,33 @@ async fn redis_benchmark(events: u64) -> anyhow::Result<Row> {
         took: started.elapsed(),
         redis_cpu: redis_cpu(&redis)? - cpu,
         edge_cpu: Duration::ZERO,
-        ratio: String::new(),
+        judgment: None,
     })
 }
 
 async fn http(events: u64) -> anyhow::Result<Row> {
-    let redis = RedisServer::start().await;
-    let edge = Edge::start(&redis)?;
+    let settings = Settings {
+        edges: 1,
+        ..Settings::default()
+    };
+    let cluster = Cluster::start(Server::Weir, &settings).await?;
+    let address = cluster.addresses()[0];
     let each = events / CONNECTIONS as u64;
-    let (redis_before, edge_before, started) = (redis_cpu(&redis)?, edge.cpu()?, Instant::now());
+    let (before, started) = (cluster.accounts()?, Instant::now());
     let requests: Vec<_> = (0..CONNECTIONS)
-        .map(|n| {
-            tokio::spawn(post(
-                format!("http://{}/v1/streams/bench:{n}", edge.address),
-                each,
-            ))
-        })
+        .map(|n| tokio::spawn(post(format!("http://{address}/v1/streams/bench:{n}"), each)))
         .collect();
     for request in requests {
         tokio::time::timeout(Duration::from_secs(300), request).await???;
     }
+    let used = cluster.accounts()?.since(&before);
     Ok(Row {
         what: format!("HTTP NDJSON, {CONNECTIONS} requests"),
         events: each * CONNECTIONS as u64,
         took: started.elapsed(),
-        redis_cpu: redis_cpu(&redis)? - redis_before,
-        edge_cpu: edge.cpu()? - edge_before,
-        ratio: String::new(),
+        redis_cpu: used.redis.cpu,
+        edge_cpu: used.edges.cpu,
+        judgment: None,
     })
 }
 

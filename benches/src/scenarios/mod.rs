@@ -1,0 +1,38 @@
+//! What is measured.
+
+pub mod idle;
+pub mod ingest;
+pub mod records;
+pub mod replay;
+pub mod tail;
+
+use crate::Size;
+use crate::results::Outcome;
+
+/// A scenario, by its name on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scenario {
+    /// Redis CPU per event: 10,000 streams against one.
+    Tail,
+    /// Events per second in: HTTP NDJSON against pipelined XADD.
+    Ingest,
+    /// Events per second out: HTTP NDJSON against an XRANGE loop.
+    Replay,
+    /// Calls per second: session records against a bare pipeline; and ephemeral events.
+    Records,
+    /// Resident bytes for each idle Socket.IO client.
+    Idle,
+}
+
+impl Scenario {
+    /// Runs it. It holds what it finds against its targets itself, and fails if anything is lost that must not be.
+    pub async fn measure(self, size: Size) -> anyhow::Result<Vec<Outcome>> {
+        match self {
+            Self::Tail => tail::measure(size).await,
+            Self::Ingest => ingest::measure(size).await,
+            Self::Replay => replay::measure(size).await,
+            Self::Records => records::measure(size).await,
+            Self::Idle => idle::measure(size).await,
+        }
+    }
+}
