@@ -30,6 +30,8 @@ pub mod error;
 mod fuzz_seeds;
 pub mod gateway;
 pub mod http;
+#[cfg(feature = "measuring")]
+pub mod measured;
 pub mod metrics;
 pub mod origins;
 mod page;

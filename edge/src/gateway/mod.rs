@@ -37,6 +37,8 @@ use crate::engineio::{self, Settings, Surroundings, Transports};
 use crate::http;
 use crate::socketio::Server;
 
+#[cfg(feature = "measuring")]
+pub(crate) use delivery::entry as event_of_entry;
 pub use rules::Namespaces;
 pub use server::{Gateway, Visitor};
 pub use socket::Socket;

@@ -84,7 +84,7 @@ fn once<T, E: serde::de::Error>(name: &'static str, slot: &mut Option<T>, value:
 
 /// Reads one event from `text`. The data are a slice of `text`, which therefore lives as long as the event does:
 /// hand in memory that holds little else.
-pub(super) fn parse(text: &Bytes, trace: Option<&Text>) -> Result<NewEvent, ApiError> {
+pub(crate) fn parse(text: &Bytes, trace: Option<&Text>) -> Result<NewEvent, ApiError> {
     let fields: Fields<'_> = serde_json::from_slice(text).map_err(|e| explain(&e))?;
     // The grammar alone lets through what common parsers refuse; what counts as data is decided in one place.
     let raw = text.slice_ref(fields.data.get().as_bytes());

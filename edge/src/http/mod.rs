@@ -14,6 +14,8 @@ use crate::app::AppState;
 use crate::error::{ApiError, Code};
 use accept::{Format, negotiate};
 pub(crate) use event::check_event_name;
+#[cfg(feature = "measuring")]
+pub(crate) use event::parse as parse_event;
 pub(crate) use observe::{observe, observe_engine};
 use query::{PageQuery, StreamPath, TailQuery};
 

@@ -17,4 +17,6 @@ pub use connection::{Connection, Server};
 pub use emitter::Emitter;
 pub use json::{Elements, elements};
 pub use namespace::Namespace;
+#[cfg(feature = "measuring")]
+pub(crate) use packet::Packet;
 pub(crate) use packet::RESERVED_EVENTS;

@@ -19,6 +19,8 @@ mod socket;
 pub(crate) mod testing;
 mod traffic;
 
+#[cfg(feature = "measuring")]
+pub(crate) use decoder::Decoder;
 pub(crate) use decoder::Incoming;
 #[cfg(test)]
 pub(crate) use frame::may_be_sent;

@@ -45,6 +45,9 @@ use connection::Connection;
 use format::Format;
 use handshake::Agreement;
 
+#[cfg(feature = "measuring")]
+pub(crate) use {format::Format as FrameFormat, reply::event as event_frame};
+
 /// The routes of the WebSocket transport.
 pub fn routes() -> Router<AppState> {
     Router::new().route("/v1/ws", any(open))

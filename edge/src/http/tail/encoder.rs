@@ -215,7 +215,7 @@ fn push_event<F: Format>(out: &mut Vec<u8>, entry: &Entry, cursor: &[u8]) {
     F::push_event_tail(out, cursor);
 }
 
-fn whole_event<F: Format>(entry: &Entry) -> Bytes {
+pub(super) fn whole_event<F: Format>(entry: &Entry) -> Bytes {
     let mut cursor = Vec::with_capacity(64);
     push_cursor(&mut cursor, entry.cursor);
     let mut out = Vec::with_capacity(entry.event.size_bytes() + 256);

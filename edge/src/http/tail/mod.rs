@@ -50,6 +50,18 @@ use start::Start;
 /// Proxies of the nginx family pass such an answer on as it comes, without a buffer of their own.
 const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
+/// An entry as a server-sent event.
+#[cfg(feature = "measuring")]
+pub(crate) fn event_as_sse(entry: &shared::Entry) -> bytes::Bytes {
+    encoder::whole_event::<Sse>(entry)
+}
+
+/// An entry as a line of JSON.
+#[cfg(feature = "measuring")]
+pub(crate) fn event_as_ndjson(entry: &shared::Entry) -> bytes::Bytes {
+    encoder::whole_event::<Ndjson>(entry)
+}
+
 /// Follows `streams` as server-sent events. A `Last-Event-ID` header beats the query's `from`.
 ///
 /// A client that comes back after a tail with an `until` has ended gets 204, which makes it stop: without it, an
