@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct Outcome {
     /// Which scenario: the name on the command line.
     pub scenario: String,
-    /// Which server, as a reader knows it.
+    /// Which server, as a reader knows it. Plots have one line for each: `Weir` and `Weir, SSE` are two.
     pub server: String,
     /// Its version, and that of what belongs to it: `4.8.4, adapter 0.3.1`.
     pub version: String,
@@ -164,6 +164,15 @@ impl Outcome {
         self
     }
 
+    /// Server and variant.
+    pub fn label(&self) -> String {
+        if self.variant.is_empty() {
+            self.server.clone()
+        } else {
+            format!("{}, {}", self.server, self.variant)
+        }
+    }
+
     /// The number of this name, if it was measured.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.values
@@ -206,29 +215,38 @@ impl Judgment {
 }
 
 impl Unit {
-    /// What stands behind a number: ` µs`.
-    pub fn suffix(self) -> &'static str {
+    /// What a heading says of it: `, µs`.
+    pub fn of(self) -> &'static str {
         match self {
-            Self::Count | Self::Ratio => "",
-            Self::PerSecond => "/s",
-            Self::Bytes => " B",
-            Self::Mebibytes => " MiB",
-            Self::Microseconds => " µs",
-            Self::Milliseconds => " ms",
-            Self::Seconds => " s",
+            Self::Count => "",
+            Self::Ratio => ", ratio",
+            Self::PerSecond => ", per second",
+            Self::Bytes => ", B",
+            Self::Mebibytes => ", MiB",
+            Self::Microseconds => ", µs",
+            Self::Milliseconds => ", ms",
+            Self::Seconds => ", s",
         }
     }
 
-    /// A number as a reader wants it: three digits that count, thousands apart.
+    /// A number in the unit that is shown.
+    pub fn scaled(self, value: f64) -> f64 {
+        match self {
+            Self::Mebibytes => value / f64::from(1 << 20),
+            _ => value,
+        }
+    }
+
+    /// A number as a reader wants it.
     pub fn show(self, value: f64) -> String {
+        self.digits(self.scaled(value))
+    }
+
+    /// A number that is scaled already: three digits that count, thousands apart.
+    pub(super) fn digits(self, value: f64) -> String {
         if !value.is_finite() {
             return "not measured".to_owned();
         }
-        let value = if self == Self::Mebibytes {
-            value / f64::from(1 << 20)
-        } else {
-            value
-        };
         let whole = matches!(self, Self::Count | Self::Bytes);
         let decimals = match value.abs() {
             _ if whole || value == 0.0 => 0,

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 /// Names the server program to test with.
-const PROGRAM_VARIABLE: &str = "WEIR_TEST_REDIS";
+pub const PROGRAM_VARIABLE: &str = "WEIR_TEST_REDIS";
 /// How long a server may take until it answers.
 const START_DEADLINE: Duration = Duration::from_secs(30);
 /// Pause between two looks at a server that starts.
