@@ -1,10 +1,10 @@
-//! `cargo run --release -p benches -- all|SCENARIO… [--smoke]`
+//! `cargo run --release -p benches -- all|report|SCENARIO… [--smoke]`
 
 use std::process::ExitCode;
 
 use anyhow::Context;
 use benches::Size;
-use benches::results::Outcome;
+use benches::results;
 use benches::scenarios::Scenario;
 use clap::{Parser, ValueEnum};
 
@@ -15,7 +15,7 @@ struct Args {
     /// What to measure.
     #[arg(required = true)]
     scenarios: Vec<Wanted>,
-    /// A few seconds in all, to see that it works.
+    /// A few seconds in all, to see that it works. Results are not kept.
     #[arg(long)]
     smoke: bool,
 }
@@ -24,13 +24,14 @@ struct Args {
 enum Wanted {
     One(Scenario),
     All,
+    Report,
 }
 
 impl ValueEnum for Wanted {
     fn value_variants<'a>() -> &'a [Self] {
         static VARIANTS: std::sync::LazyLock<Vec<Wanted>> = std::sync::LazyLock::new(|| {
             let each = Scenario::value_variants().iter().copied().map(Wanted::One);
-            each.chain([Wanted::All]).collect()
+            each.chain([Wanted::All, Wanted::Report]).collect()
         });
         &VARIANTS
     }
@@ -39,6 +40,9 @@ impl ValueEnum for Wanted {
         match self {
             Self::One(scenario) => scenario.to_possible_value(),
             Self::All => Some(clap::builder::PossibleValue::new("all").help("Everything")),
+            Self::Report => Some(
+                clap::builder::PossibleValue::new("report").help("Report and plots anew, of what is kept"),
+            ),
         }
     }
 }
@@ -60,33 +64,23 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let scenarios = args.scenarios.iter().flat_map(|wanted| match wanted {
         Wanted::One(scenario) => std::slice::from_ref(scenario),
         Wanted::All => Scenario::value_variants(),
+        Wanted::Report => &[],
     });
     for scenario in scenarios {
-        for outcome in scenario.measure(size).await? {
-            print(&outcome);
+        let outcomes = scenario.measure(size).await?;
+        println!("{}", results::text(&outcomes));
+        if cfg!(debug_assertions) {
+            println!("not kept: a debug build says nothing of speed");
+        } else if size == Size::Full {
+            results::keep(scenario.name(), scenario.summary(), outcomes)?;
         }
     }
+    if args
+        .scenarios
+        .iter()
+        .any(|wanted| matches!(wanted, Wanted::Report))
+    {
+        results::publish(&results::folder(), &results::readme())?;
+    }
     Ok(())
-}
-
-fn print(outcome: &Outcome) {
-    println!("{} | {} | {}", outcome.scenario, outcome.server, outcome.variant);
-    for value in &outcome.values {
-        println!(
-            "    {}: {}{}",
-            value.name,
-            value.unit.show(value.value),
-            value.unit.suffix()
-        );
-    }
-    for judgment in &outcome.judgments {
-        let met = if judgment.met { "met" } else { "MISSED" };
-        println!(
-            "    {met}: {} {:.3}, {}",
-            judgment.what, judgment.measured, judgment.target
-        );
-    }
-    for note in &outcome.notes {
-        println!("    {note}");
-    }
 }

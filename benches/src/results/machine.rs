@@ -99,11 +99,7 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 /// What somebody types to get this run: the arguments behind the command of the README.
 fn command_line(arguments: impl Iterator<Item = String>) -> String {
-    let mut line = String::from(if cfg!(debug_assertions) {
-        "cargo run -p benches --"
-    } else {
-        "cargo run --release -p benches --"
-    });
+    let mut line = String::from("cargo run --release -p benches --");
     for argument in arguments {
         line.push(' ');
         line.push_str(&argument);

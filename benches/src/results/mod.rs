@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use plot::Plot;
+
 pub use machine::{Circumstances, Machine};
 pub use outcome::{Judgment, Outcome, Position, Unit, Value};
-pub use plot::Plot;
-pub use report::{report, summary, table};
+pub use report::{report, summary, text};
 pub use run::Run;
 
 /// Between these lines of the project's README the results stand.
@@ -32,6 +33,12 @@ pub fn folder() -> PathBuf {
 /// The project's README.
 pub fn readme() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")
+}
+
+/// Keeps what a scenario found, and publishes it.
+pub fn keep(scenario: String, summary: String, outcomes: Vec<Outcome>) -> anyhow::Result<()> {
+    Run::new(scenario, summary, outcomes)?.save(&folder())?;
+    publish(&folder(), &readme())
 }
 
 /// Writes `README.md` and the plots of all runs that are kept in the folder, and the part of the project's README that

@@ -37,6 +37,21 @@ pub fn summary(runs: &[Run], folder: &str) -> String {
     out
 }
 
+/// What a scenario found, for a terminal.
+pub fn text(outcomes: &[Outcome]) -> String {
+    let mut out = table(outcomes) + &notes(outcomes);
+    for judgment in outcomes.iter().flat_map(|outcome| &outcome.judgments) {
+        let verdict = if judgment.met { "met" } else { "MISSED" };
+        let measured = Unit::Ratio.show(judgment.measured);
+        let _ = writeln!(
+            out,
+            "{verdict}: {} {measured}, {}",
+            judgment.what, judgment.target
+        );
+    }
+    out
+}
+
 /// What was to be reached, and was or was not. `report` is where the scenarios are told of.
 fn targets(runs: &[Run], report: &str) -> String {
     if runs.is_empty() {
@@ -61,7 +76,7 @@ fn targets(runs: &[Run], report: &str) -> String {
 }
 
 /// The figures of one scenario. A column for each name, in the order in which the names first come up.
-pub fn table(outcomes: &[Outcome]) -> String {
+pub(super) fn table(outcomes: &[Outcome]) -> String {
     let mut columns: Vec<(&str, Unit)> = Vec::new();
     for value in outcomes.iter().flat_map(|outcome| &outcome.values) {
         if !columns.iter().any(|(name, _)| *name == value.name) {

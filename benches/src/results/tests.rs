@@ -2,6 +2,7 @@
 
 use roxmltree::Document;
 
+use super::report::table;
 use super::*;
 
 fn circumstances() -> Circumstances {

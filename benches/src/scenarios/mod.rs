@@ -6,11 +6,13 @@ pub mod records;
 pub mod replay;
 pub mod tail;
 
+use clap::ValueEnum;
+
 use crate::Size;
 use crate::results::Outcome;
 
 /// A scenario, by its name on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
     /// Redis CPU per event: 10,000 streams against one.
     Tail,
@@ -25,6 +27,19 @@ pub enum Scenario {
 }
 
 impl Scenario {
+    /// Its name on the command line.
+    pub fn name(self) -> String {
+        self.to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// What it does, in a sentence: its help.
+    pub fn summary(self) -> String {
+        self.to_possible_value()
+            .and_then(|value| value.get_help().map(ToString::to_string))
+            .unwrap_or_default()
+    }
+
     /// Runs it. It holds what it finds against its targets itself, and fails if anything is lost that must not be.
     pub async fn measure(self, size: Size) -> anyhow::Result<Vec<Outcome>> {
         match self {

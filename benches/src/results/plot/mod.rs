@@ -10,13 +10,13 @@ use super::{Outcome, Run, Unit};
 
 /// A picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plot {
+pub(super) struct Plot {
     /// What it shows.
-    pub title: String,
+    pub(super) title: String,
     /// The name of its file.
-    pub file: String,
+    pub(super) file: String,
     /// SVG.
-    pub svg: String,
+    pub(super) svg: String,
 }
 
 /// What Weir's marks are painted with, and those of the others in the order in which they were measured. Far enough apart
@@ -27,7 +27,7 @@ const COLOURS: [&str; 7] = [
 
 impl Plot {
     /// All plots of a run.
-    pub fn all(run: &Run) -> Vec<Self> {
+    pub(super) fn all(run: &Run) -> Vec<Self> {
         let mut names: Vec<(&str, Unit)> = Vec::new();
         for value in run.outcomes.iter().flat_map(|outcome| &outcome.values) {
             if value.plotted && !names.iter().any(|(name, _)| *name == value.name) {
