@@ -49,7 +49,7 @@ async fn a_mistake_is_one_line_and_status_two() {
         (&["serve", "--config", "/nowhere/weir.toml"], "/nowhere/weir.toml"),
         (
             &["serve", "--config", file],
-            "weir.toml:2:1: unknown field `event_bites`",
+            "weir.toml:2:1: limits.event_bites: unknown field `event_bites`",
         ),
         (&["serve", "--redis", "http://:secret@host"], "redis://"),
         (&["swim"], "swim"),

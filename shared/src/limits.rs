@@ -383,10 +383,10 @@ pub const SIO_PAGE_BYTES_MAX: usize = 512 * 1024;
 /// How long a socket may be unable to take anything before the ephemeral events that have come meanwhile are not news to
 /// it any more.
 pub const EPHEMERAL_PATIENCE: Duration = Duration::from_secs(1);
-/// Bytes of the secret that edges share.
+/// Bytes of a password or another secret.
+pub const SECRET_BYTES_MAX: usize = 1_000;
+/// Bytes of the secret that edges share, at least.
 pub const CLUSTER_SECRET_BYTES_MIN: usize = 16;
-/// Bytes of the secret that edges share, at the most.
-pub const CLUSTER_SECRET_BYTES_MAX: usize = 1_000;
 /// How far the clocks of two edges may differ before they take each other's requests for forged.
 pub const CLUSTER_CLOCK_SKEW_MAX: Duration = Duration::from_secs(5 * 60);
 /// How long the address of another edge is remembered before the log is asked again.

@@ -4,7 +4,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 /// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -12,6 +12,11 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line, for machines.
     Json,
+}
+
+/// Whether a directive list can be read.
+pub fn check(filter: &str) -> Result<(), ParseError> {
+    EnvFilter::try_new(filter).map(|_| ())
 }
 
 /// Starts logging to standard error. `filter` is a `tracing` directive list such as `info,broker=debug`.
@@ -34,10 +39,12 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), ParseError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LogFormat, init};
+    use super::{LogFormat, check, init};
 
     #[test]
     fn a_filter_that_cannot_be_read_is_an_error_and_a_second_set_up_is_not() {
+        assert!(check("broker=loud").is_err());
+        assert!(check("info,broker=debug").is_ok());
         assert!(init("broker=loud", LogFormat::Text).is_err());
         assert!(init("info,broker=debug", LogFormat::Text).is_ok());
         assert!(init("info", LogFormat::Json).is_ok());

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::connect::Connector;
+use super::keys::KeyTemplate;
 use crate::{HubConfig, Limits, RetentionRules};
 
 /// How the tail learns of new entries.
@@ -49,6 +51,12 @@ impl RedisConfig {
             retention: RetentionRules::default(),
             hub: HubConfig::default(),
         }
+    }
+
+    /// Checks what can be checked without a server: the URL and the template.
+    pub fn check(&self) -> Result<(), ConnectError> {
+        KeyTemplate::parse(&self.key_template).map_err(|e| ConnectError(e.to_string()))?;
+        Connector::new(&self.url).map(|_| ())
     }
 }
 

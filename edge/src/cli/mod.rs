@@ -10,6 +10,7 @@ mod problem;
 mod stop;
 mod terminal;
 
+pub mod check_config;
 pub mod publish;
 pub mod serve;
 pub mod tail;
@@ -28,6 +29,8 @@ pub struct Args {
 pub enum Command {
     /// Run an edge: serve streams over HTTP and WebSocket.
     Serve(serve::ServeArgs),
+    /// Check a configuration as `weir serve` would, and print what is in effect.
+    CheckConfig(check_config::CheckConfigArgs),
     /// Follow streams and print their events.
     Tail(tail::TailArgs),
     /// Publish one event, or one for each line of standard input.
@@ -64,6 +67,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let outcome = runtime.block_on(async {
         match args.command {
             Command::Serve(args) => serve::run(args).await,
+            Command::CheckConfig(args) => check_config::run(args),
             Command::Tail(args) => tail::run(args).await,
             Command::Publish(args) => publish::run(args).await,
         }

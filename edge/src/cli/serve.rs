@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::Failure;
 use crate::app::AppState;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigErrors};
 use crate::server;
 
 /// Exit status of a process that SIGINT ended (128 and the number of the signal).
@@ -71,7 +71,7 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
 
 /// Flags and environment over the file over the defaults, complete and checked. An empty value is no value, as
 /// container set-ups have it.
-fn configure(args: ServeArgs) -> Result<Config, ConfigError> {
+pub(super) fn configure(args: ServeArgs) -> Result<Config, ConfigErrors> {
     let file = args.config.filter(|path| !path.as_os_str().is_empty());
     let mut config = file.map_or_else(|| Ok(Config::default()), |path| Config::from_file(&path))?;
     if let Some(listen) = args.listen.filter(|text| !text.is_empty()) {
@@ -80,12 +80,14 @@ fn configure(args: ServeArgs) -> Result<Config, ConfigError> {
     if let Some(url) = args.redis.filter(|text| !text.is_empty()) {
         config.set_redis(&url)?;
     }
+    config.set_secrets(|name| std::env::var_os(name))?;
     config.validate()?;
     Ok(config)
 }
 
 async fn open_log(config: &Config) -> Result<Arc<dyn Log>, Failure> {
-    Ok(match config.redis_config() {
+    let redis = config.redis_config().map_err(Failure::Usage)?;
+    Ok(match redis {
         Some(redis) => RedisLog::connect(redis)
             .await
             .map_err(|e| Failure::Runtime(e.to_string()))?,

@@ -3,20 +3,35 @@
 use std::time::Duration;
 
 use broker::{HubConfig, Retention, RetentionRule, RetentionRules, TailMode};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use shared::StreamPattern;
 
 use super::units;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
-struct RetentionFile {
-    #[serde(deserialize_with = "units::count_or_none")]
+pub(super) struct RetentionFile {
+    /// Entries, approximately (whole nodes of the stream are dropped).
+    #[serde(
+        serialize_with = "units::write_count_or_none",
+        deserialize_with = "units::count_or_none"
+    )]
     entries: Option<u64>,
-    #[serde(deserialize_with = "units::duration_or_none")]
+    /// Age of an entry.
+    #[serde(
+        serialize_with = "units::write_duration_or_none",
+        deserialize_with = "units::duration_or_none"
+    )]
     age: Option<Duration>,
-    #[serde(deserialize_with = "units::duration_or_none")]
+    /// Time without an append after which the whole stream expires.
+    #[serde(
+        serialize_with = "units::write_duration_or_none",
+        deserialize_with = "units::duration_or_none"
+    )]
     idle: Option<Duration>,
+    /// Rules for some streams: `pattern` (`*` stands for anything), and what differs. The first that matches
+    /// counts.
     rules: Vec<RuleFile>,
 }
 
@@ -33,20 +48,41 @@ impl Default for RetentionFile {
 }
 
 /// What a rule does not say is as it is for all other streams.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct RuleFile {
+    #[cfg_attr(test, schemars(with = "String"))]
     pattern: StreamPattern,
-    #[serde(default, deserialize_with = "some_count")]
+    #[serde(default, serialize_with = "write_some_count", deserialize_with = "some_count")]
     entries: Option<Option<u64>>,
-    #[serde(default, deserialize_with = "some_duration")]
+    #[serde(
+        default,
+        serialize_with = "write_some_duration",
+        deserialize_with = "some_duration"
+    )]
     age: Option<Option<Duration>>,
-    #[serde(default, deserialize_with = "some_duration")]
+    #[serde(
+        default,
+        serialize_with = "write_some_duration",
+        deserialize_with = "some_duration"
+    )]
     idle: Option<Option<Duration>>,
 }
 
 fn some_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
     units::count_or_none(deserializer).map(Some)
+}
+
+fn write_some_count<S: Serializer>(count: &Option<Option<u64>>, serializer: S) -> Result<S::Ok, S::Error> {
+    units::write_count_or_none(&count.flatten(), serializer)
+}
+
+fn write_some_duration<S: Serializer>(
+    duration: &Option<Option<Duration>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    units::write_duration_or_none(&duration.flatten(), serializer)
 }
 
 fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Duration>>, D::Error> {
@@ -74,16 +110,45 @@ pub(super) fn retention<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Re
     })
 }
 
-#[derive(Deserialize)]
+/// Each rule with all that holds for its streams.
+pub(super) fn write_retention<S: Serializer>(
+    retention: &RetentionRules,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let rule = |rule: &RetentionRule| RuleFile {
+        pattern: rule.pattern.clone(),
+        entries: Some(rule.retention.entries_max),
+        age: Some(rule.retention.age_max),
+        idle: Some(rule.retention.idle_max),
+    };
+    let file = RetentionFile {
+        entries: retention.default.entries_max,
+        age: retention.default.age_max,
+        idle: retention.default.idle_max,
+        rules: retention.rules.iter().map(rule).collect(),
+    };
+    file.serialize(serializer)
+}
+
+#[derive(Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
-struct HubFile {
+pub(super) struct HubFile {
+    /// Recent entries of one stream.
     ring_entries: usize,
-    #[serde(deserialize_with = "units::bytes")]
+    /// Bytes of one stream's recent entries.
+    #[serde(serialize_with = "units::write_bytes", deserialize_with = "units::bytes")]
     ring_bytes: usize,
-    #[serde(deserialize_with = "units::bytes")]
+    /// Bytes of all recent entries together.
+    #[serde(serialize_with = "units::write_bytes", deserialize_with = "units::bytes")]
     rings_bytes: usize,
+    /// Streams this edge follows at the same time.
     streams: usize,
-    #[serde(deserialize_with = "units::duration")]
+    /// How long a stream without subscribers is still followed.
+    #[serde(
+        serialize_with = "units::write_duration",
+        deserialize_with = "units::duration"
+    )]
     linger: Duration,
 }
 
@@ -111,7 +176,18 @@ pub(super) fn hub<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HubConfi
     })
 }
 
-#[derive(Deserialize)]
+pub(super) fn write_hub<S: Serializer>(hub: &HubConfig, serializer: S) -> Result<S::Ok, S::Error> {
+    let file = HubFile {
+        ring_entries: hub.ring_entries_max,
+        ring_bytes: hub.ring_bytes_max,
+        rings_bytes: hub.rings_bytes_max,
+        streams: hub.streams_max,
+        linger: hub.linger,
+    };
+    file.serialize(serializer)
+}
+
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum TailModeFile {
     Auto,
@@ -123,4 +199,12 @@ pub(super) fn tail_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ta
         TailModeFile::Auto => TailMode::Auto,
         TailModeFile::Blocking => TailMode::Blocking,
     })
+}
+
+pub(super) fn write_tail_mode<S: Serializer>(mode: &TailMode, serializer: S) -> Result<S::Ok, S::Error> {
+    let file = match mode {
+        TailMode::Auto => TailModeFile::Auto,
+        TailMode::Blocking => TailModeFile::Blocking,
+    };
+    file.serialize(serializer)
 }

@@ -35,6 +35,8 @@ impl Default for RedisSettings {
     fn default() -> Self {
         Self {
             url: None,
+            password: None,
+            password_file: None,
             key_template: "weir:{NAME}".into(),
             append_connections: 2,
             read_connections: 4,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// Where a Redis listens of which no port is named.
 const DEFAULT_PORT: u16 = 6379;
 
@@ -29,6 +31,32 @@ impl RedisUrl {
             Some((_, port)) if !port.contains(']') => Some(host.to_owned()),
             _ => Some(format!("{host}:{DEFAULT_PORT}")),
         }
+    }
+
+    /// The same with a password; `None` if it has one.
+    pub(super) fn with_password(&self, password: &str) -> Option<Self> {
+        let (scheme, rest) = self.0.split_once("://")?;
+        let password = utf8_percent_encode(password, NON_ALPHANUMERIC);
+        if scheme.ends_with("unix") {
+            let (_, query) = rest.split_once('?').unwrap_or((rest, ""));
+            if query.split('&').any(|part| part.starts_with("pass=")) {
+                return None;
+            }
+            let joint = if rest.contains('?') { '&' } else { '?' };
+            return Some(Self(format!("{}{joint}pass={password}", self.0)));
+        }
+        let (credentials, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+        match credentials.split_once(':').unwrap_or((credentials, "")) {
+            (user, "") => Some(Self(format!("{scheme}://{user}:{password}@{place}"))),
+            _ => None,
+        }
+    }
+}
+
+impl serde::Serialize for RedisUrl {
+    /// As it is printed: without the password.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -94,6 +122,30 @@ mod tests {
             let parsed: Option<RedisUrl> = url.parse().ok();
             let found = parsed.and_then(|url| url.host_and_port());
             assert_eq!(found.as_deref(), place, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_password_goes_where_there_is_none() {
+        for (url, whole) in [
+            ("redis://host:6379/2", Some("redis://:p%40%3A%2F@host:6379/2")),
+            ("rediss://app@host", Some("rediss://app:p%40%3A%2F@host")),
+            ("redis://app:@host", Some("redis://app:p%40%3A%2F@host")),
+            ("redis://app:other@host", None),
+            (
+                "unix:///run/redis.sock",
+                Some("unix:///run/redis.sock?pass=p%40%3A%2F"),
+            ),
+            (
+                "unix:///run/redis.sock?db=1",
+                Some("unix:///run/redis.sock?db=1&pass=p%40%3A%2F"),
+            ),
+            ("unix:///run/redis.sock?db=1&pass=other", None),
+        ] {
+            let url: RedisUrl = url.parse().unwrap_or_else(|e| panic!("{url}: {e}"));
+            let found = url.with_password("p@:/");
+            assert_eq!(found.as_ref().map(RedisUrl::expose), whole);
+            assert!(found.is_none_or(|found| !found.to_string().contains("p%40")));
         }
     }
 

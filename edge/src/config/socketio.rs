@@ -1,56 +1,82 @@
 //! The sections `[socketio]` and `[cluster]`, in the form the file has them. What the routes mean, and whether they
 //! make sense together, is decided in [`crate::gateway::Namespaces`].
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
-use shared::limits::{self, CLUSTER_SECRET_BYTES_MAX, CLUSTER_SECRET_BYTES_MIN};
+use serde::{Deserialize, Serialize};
+use shared::limits::{self, CLUSTER_SECRET_BYTES_MIN};
 
+use super::secret::{self, Secret};
 use super::units;
 use crate::gateway::Template;
 
 /// Socket.IO.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SocketIoSettings {
-    /// Whether it is served at all.
+    /// Whether Socket.IO is served.
     pub enabled: bool,
-    /// Where: begins and ends with a slash.
+    /// Where; the `path` of the client. Begins and ends with a slash.
     pub path: String,
     /// Time between two pings.
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(
+        serialize_with = "units::write_duration",
+        deserialize_with = "units::duration"
+    )]
     pub ping_interval: Duration,
     /// How long the answer to a ping may take.
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(
+        serialize_with = "units::write_duration",
+        deserialize_with = "units::duration"
+    )]
     pub ping_timeout: Duration,
-    /// Bytes of one message, or of one polling request.
-    #[serde(rename = "max_payload", deserialize_with = "units::bytes")]
+    /// One message, or one polling request. Beyond it the connection is closed; over polling with 413.
+    #[serde(
+        rename = "max_payload",
+        serialize_with = "units::write_bytes",
+        deserialize_with = "units::bytes"
+    )]
     pub payload_bytes_max: usize,
     /// How long a client may take until it has connected to its first namespace.
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(
+        serialize_with = "units::write_duration",
+        deserialize_with = "units::duration"
+    )]
     pub connect_timeout: Duration,
     /// How long the change from polling to WebSocket may take.
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(
+        serialize_with = "units::write_duration",
+        deserialize_with = "units::duration"
+    )]
     pub upgrade_timeout: Duration,
     /// How long a client may take nothing of what is sent to it.
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(
+        serialize_with = "units::write_duration",
+        deserialize_with = "units::duration"
+    )]
     pub write_timeout: Duration,
-    /// How long a lost session can be recovered.
-    #[serde(deserialize_with = "units::duration")]
+    /// How long a lost session can be recovered, at least.
+    #[serde(
+        serialize_with = "units::write_duration",
+        deserialize_with = "units::duration"
+    )]
     pub session_ttl: Duration,
     /// Publishes of one socket that are not acknowledged yet; beyond that its connection is not read.
     #[serde(rename = "publishes_in_flight")]
     pub publishes_in_flight_max: usize,
-    /// The namespaces that clients may connect to. The first that fits counts.
+    /// Which namespaces there are: `name`, in which `*` stands for anything (`/org-*`), and whether lost sessions
+    /// are recovered (`recovery`, `true` if it is not said). The first that fits counts. A list replaces this one,
+    /// so name `/` in it too.
     pub namespaces: Vec<NamespaceSettings>,
-    /// What the events of clients do.
+    /// What the events of clients do, beside the built-in ones: see below.
     pub routes: Vec<RouteSettings>,
 }
 
 /// Namespaces of one kind.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NamespaceSettings {
     /// A name such as `/` or `/admin`, or a pattern such as `/org-*`.
@@ -61,50 +87,56 @@ pub struct NamespaceSettings {
 }
 
 /// What one event does.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RouteSettings {
-    /// In which namespaces: one of `namespaces`, written as there.
+    /// One of `socketio.namespaces`, written as there; without it, `/`.
     #[serde(default = "main_namespace")]
     pub namespace: String,
-    /// The client's event; `connect` is the moment at which it comes in.
+    /// The client's event. `connect` is the moment at which a client comes in; it can only subscribe.
     pub event: String,
-    /// What is done.
+    /// `subscribe`, `unsubscribe` or `publish`.
     pub action: RouteAction,
-    /// On which stream.
+    /// The stream, with [placeholders](socketio.md#routes) such as `doc:{0}`.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub stream: Option<Template>,
-    /// On which streams, where there are several.
+    /// Several, for `subscribe` and `unsubscribe`.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub streams: Vec<Template>,
-    /// The name under which a publish is stored; without it, that of the client's event.
+    /// For `publish`: the name of the stored event; without it, that of the client's event.
     #[serde(default, rename = "as")]
     pub publish_as: Option<String>,
-    /// Whether the sender gets back what it has sent, as every other subscriber does.
+    /// For `publish` and announcements: `false` keeps the event from the socket that sent it.
     #[serde(default)]
     pub echo: Option<bool>,
-    /// Whether the event skips the log.
+    /// For `publish`: `true` skips the log; the event reaches those who are connected and can take it.
     #[serde(default)]
     pub ephemeral: Option<bool>,
-    /// The idempotency key of a publish.
+    /// For `publish`: the idempotency key, with placeholders.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub key: Option<Template>,
-    /// Where a subscription begins: `start` or `now`.
+    /// For `subscribe`: `"start"` or `"now"` (the default).
     #[serde(default)]
     pub from: Option<String>,
-    /// Begins with the last so many events.
+    /// For `subscribe`: begins with the last so many events.
     #[serde(default)]
     pub last: Option<usize>,
-    /// Begins at this time, or so long ago.
+    /// For `subscribe`: begins at a time (RFC 3339), or so long ago (`"15m"`).
     #[serde(default)]
     pub since: Option<String>,
-    /// What is published to the streams that were subscribed to.
+    /// For `subscribe`: `{ event = "user_joined", ephemeral = true }` publishes the remaining arguments to the
+    /// stream.
     #[serde(default)]
     pub announce: Option<AnnounceSettings>,
 }
 
 /// What a route does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RouteAction {
     /// Follows streams.
@@ -116,7 +148,8 @@ pub enum RouteAction {
 }
 
 /// What is published to the streams that a socket has begun to follow.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AnnounceSettings {
     /// The name of the event.
@@ -127,70 +160,39 @@ pub struct AnnounceSettings {
 }
 
 /// How edges find and trust each other.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ClusterSettings {
-    /// Where other edges reach this one: host and port. Without it, the address it listens on.
+    /// Where other edges reach this one, `host:port`. Without it, the address it listens on; if that is every
+    /// interface, the one that leads to Redis.
     pub advertise: Option<String>,
-    /// What edges prove to each other that they know.
+    /// What edges prove to each other that they know, 16 bytes or more. Without it, the first edge puts a random
+    /// one into Redis. It is never printed.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub secret: Option<Secret>,
-    /// A file that holds it.
+    /// A file that holds it; white space around it does not count.
     pub secret_file: Option<PathBuf>,
 }
 
-/// What is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The secret, for the one who uses it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    fn new(text: &str) -> Result<Self, SecretError> {
-        let range = CLUSTER_SECRET_BYTES_MIN..=CLUSTER_SECRET_BYTES_MAX;
-        match range.contains(&text.len()) {
-            true => Ok(Self(text.to_owned())),
-            false => Err(SecretError),
-        }
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
-
-/// The text is too short or too long for a secret. It is not repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a secret has {CLUSTER_SECRET_BYTES_MIN} to {CLUSTER_SECRET_BYTES_MAX} bytes")]
-pub struct SecretError;
-
 impl ClusterSettings {
-    /// The secret that is set, or stands in the file that is set; surrounding white space of the file does not count.
+    /// The secret that is set, or stands in the file that is set.
     pub fn read_secret(&self) -> Result<Option<Secret>, String> {
-        match (&self.secret, &self.secret_file) {
-            (Some(_), Some(_)) => Err("cluster.secret and cluster.secret_file exclude each other".into()),
-            (Some(secret), None) => Ok(Some(secret.clone())),
-            (None, Some(path)) => read_secret_file(path)
-                .map(Some)
-                .map_err(|problem| format!("cluster.secret_file: {}: {problem}", path.display())),
-            (None, None) => Ok(None),
+        let secret = secret::read(
+            "cluster.secret",
+            self.secret.as_ref(),
+            self.secret_file.as_deref(),
+        )?;
+        if secret
+            .as_ref()
+            .is_some_and(|secret| secret.expose().len() < CLUSTER_SECRET_BYTES_MIN)
+        {
+            return Err(format!(
+                "cluster.secret: it is too short, expected {CLUSTER_SECRET_BYTES_MIN} bytes or more"
+            ));
         }
+        Ok(secret)
     }
-}
-
-fn read_secret_file(path: &Path) -> Result<Secret, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
-    Secret::new(text.trim()).map_err(|e| e.to_string())
 }
 
 impl Default for SocketIoSettings {

@@ -31,7 +31,7 @@ mod slow_log;
 async fn two_edges(engine: &engines::Engine) -> [support::TestEdge; 2] {
     let other: std::sync::Arc<dyn broker::Log> = match &engine.redis {
         Some(_) => {
-            let config = engine.config.redis_config().unwrap();
+            let config = engine.config.redis_config().unwrap().unwrap();
             broker::RedisLog::connect(config).await.unwrap()
         }
         None => engine.log.clone(),

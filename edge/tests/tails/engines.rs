@@ -45,7 +45,9 @@ impl Engine {
 
     pub async fn on_server(server: RedisServer, mut config: Config) -> Self {
         config.redis.url = Some(server.url().parse().unwrap());
-        let log = RedisLog::connect(config.redis_config().unwrap()).await.unwrap();
+        let log = RedisLog::connect(config.redis_config().unwrap().unwrap())
+            .await
+            .unwrap();
         Self {
             log,
             config,
