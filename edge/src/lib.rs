@@ -14,7 +14,8 @@
 //! * [`metrics`] has one function for each thing that is counted; [`wire_slots`] says which encodings are shared.
 //!
 //! Around it: [`config`] is everything an operator may set, complete and checked before a port opens; [`cli`] is the
-//! command line (`weir serve`, `weir check-config`, `weir tail`, `weir publish`).
+//! command line (`weir serve`, `weir check-config`, `weir health`, `weir tail`,
+//! `weir publish`).
 //!
 //! The references for users are in `docs/`: the configuration, the HTTP interface, live tails, the WebSocket frames,
 //! Socket.IO, and the command-line clients.

@@ -121,6 +121,31 @@ async fn a_refused_password_is_not_told() {
     tells_nothing(&ended.stderr);
 }
 
+#[tokio::test]
+async fn clients_do_not_repeat_the_password_of_a_url() {
+    for url in [
+        format!("http://me:{PASSWORD}@127.0.0.1:1"),
+        format!("ftp://me:{PASSWORD}@127.0.0.1:1"),
+        format!("http://me:{PASSWORD}@127.0.0.1:port"),
+        format!("me:{PASSWORD}@127.0.0.1"),
+    ] {
+        for arguments in [
+            vec!["health", "--url", &url],
+            vec!["tail", "a", "--no-follow", "--retry-for", "1ms", "--url", &url],
+            vec!["publish", "a", "b", "--retry-for", "1ms", "--url", &url],
+        ] {
+            let ended = weir(&arguments).ended().await;
+            assert!(
+                matches!(ended.code, Some(1 | 2)),
+                "{arguments:?}: {}",
+                ended.stderr
+            );
+            assert!(ended.stderr.contains("127.0.0.1"), "{}", ended.stderr);
+            tells_nothing(&ended.stderr);
+        }
+    }
+}
+
 fn check_config(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_weir"))
         .arg("check-config")

@@ -117,6 +117,36 @@ async fn without_redis_it_says_so_first_and_works() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
 
+#[tokio::test]
+async fn health_is_an_exit_status() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let mut edge = weir(["serve", "--listen", "127.0.0.1:0", "--redis", &url]);
+    let address = format!("http://{}", address(&mut edge).await);
+    let ask = async |more: &[&str]| {
+        let arguments = ["health", "--url", &address]
+            .into_iter()
+            .chain(more.iter().copied());
+        let ended = weir(arguments).ended().await;
+        (ended.code, ended.stderr)
+    };
+    assert_eq!(ask(&[]).await, (Some(0), String::new()));
+    assert_eq!(ask(&["--ready"]).await, (Some(0), String::new()));
+    redis.kill();
+    while !edge.notice().await.contains("the tail lost Redis") {}
+    assert_eq!(ask(&[]).await, (Some(0), String::new()));
+    let (code, why) = ask(&["--ready"]).await;
+    assert_eq!(code, Some(1));
+    one_line(&why);
+    assert!(why.contains("(503)"), "{why}");
+    edge.signal("TERM");
+    assert_eq!(edge.ended().await.code, Some(0));
+    let (code, why) = ask(&[]).await;
+    assert_eq!(code, Some(1));
+    one_line(&why);
+    assert!(why.contains(&address), "{why}");
+}
+
 /// An outage is told when it begins and when it is over, not at every try between.
 #[tokio::test]
 async fn an_outage_of_redis_is_told_once() {

@@ -24,7 +24,7 @@ pub(super) struct Edge {
 impl Edge {
     /// The edge at `url`. Nothing is sent yet.
     pub(super) fn new(url: &str) -> Result<Self, Failure> {
-        let wrong = |why: String| Failure::Usage(format!("--url {url:?}: {why}"));
+        let wrong = |why: String| Failure::Usage(format!("--url {:?}: {why}", without_credentials(url)));
         let mut base =
             Url::parse(url).map_err(|_| wrong("expected a URL such as http://127.0.0.1:7400".into()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
@@ -73,6 +73,11 @@ impl Edge {
         self.url(&["v1", "tail"])
     }
 
+    /// The URL of a path of one step, such as `healthz`.
+    pub(super) fn plain_url(&self, segment: &str) -> Url {
+        self.url(&[segment])
+    }
+
     fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
         // Cannot fail: an http URL has a path.
@@ -90,6 +95,15 @@ impl Edge {
     /// A POST to `url`.
     pub(super) fn post(&self, url: Url) -> RequestBuilder {
         self.http.post(url)
+    }
+}
+
+/// A text that should be a URL, without what may be a password.
+fn without_credentials(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    match rest.rsplit_once('@') {
+        Some((_, place)) => format!("{scheme}://***@{place}"),
+        None => text.to_owned(),
     }
 }
 

@@ -11,6 +11,7 @@ mod stop;
 mod terminal;
 
 pub mod check_config;
+pub mod health;
 pub mod publish;
 pub mod serve;
 pub mod tail;
@@ -31,6 +32,8 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Check a configuration as `weir serve` would, and print what is in effect.
     CheckConfig(check_config::CheckConfigArgs),
+    /// Ask a running edge whether it works.
+    Health(health::HealthArgs),
     /// Follow streams and print their events.
     Tail(tail::TailArgs),
     /// Publish one event, or one for each line of standard input.
@@ -68,6 +71,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         match args.command {
             Command::Serve(args) => serve::run(args).await,
             Command::CheckConfig(args) => check_config::run(args),
+            Command::Health(args) => health::run(args).await,
             Command::Tail(args) => tail::run(args).await,
             Command::Publish(args) => publish::run(args).await,
         }
