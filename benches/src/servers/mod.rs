@@ -10,7 +10,7 @@ use std::process::Command;
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use broker::testing::RedisServer;
 
 pub use cluster::Cluster;
@@ -31,6 +31,8 @@ pub enum Server {
     Socketioxide,
     /// No server to pick but the limit: writes the same pre-built frame to every socket, and has no Redis.
     Bare,
+    /// The limit of what a connection costs: accepts connections, keeps them and says nothing.
+    RawTcp,
 }
 
 /// How a cluster is started.
@@ -56,7 +58,7 @@ impl Default for Settings {
 }
 
 impl Server {
-    /// All of them.
+    /// All that speak Socket.IO.
     pub const ALL: [Self; 5] = [
         Self::Weir,
         Self::NodeStreams,
@@ -73,12 +75,23 @@ impl Server {
             Self::NodeRedis => "Socket.IO on Node.js, Redis Pub/Sub",
             Self::Socketioxide => "socketioxide, Redis Pub/Sub",
             Self::Bare => "bare write",
+            Self::RawTcp => "bare TCP",
         }
     }
 
     /// Whether its servers are joined by a Redis.
     pub fn needs_redis(self) -> bool {
-        self != Self::Bare
+        !matches!(self, Self::Bare | Self::RawTcp)
+    }
+
+    /// Its version, and that of the adapter that joins its servers.
+    pub fn version(self) -> anyhow::Result<String> {
+        match self {
+            Self::Weir | Self::Bare | Self::RawTcp => Ok(env!("CARGO_PKG_VERSION").to_owned()),
+            Self::NodeStreams => peers::socketio_version("@socket.io/redis-streams-adapter"),
+            Self::NodeRedis => peers::socketio_version("@socket.io/redis-adapter"),
+            Self::Socketioxide => peers::socketioxide_version(),
+        }
     }
 
     /// What starts one of its servers on `port` of 127.0.0.1. Files that it needs are put into `folder`.
@@ -86,9 +99,10 @@ impl Server {
         match self {
             Self::Weir => weir::command(port, redis, settings, folder),
             Self::NodeStreams => peers::socketio_redis_streams(port, redis, settings.pings),
-            Self::NodeRedis | Self::Socketioxide | Self::Bare => {
-                bail!("no program of {} comes with the benches", self.name())
-            }
+            Self::NodeRedis => peers::socketio_redis(port, redis, settings.pings),
+            Self::Socketioxide => peers::socketioxide(port, redis, settings.pings),
+            Self::Bare => peers::bare(port, settings.pings),
+            Self::RawTcp => peers::raw_tcp(port),
         }
     }
 }

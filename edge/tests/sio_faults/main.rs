@@ -20,7 +20,7 @@
 //! ```
 //!
 //! `WEIR_FAULTS_SEED=n` draws the faults as an earlier run did; the seed is printed. `WEIR_PEER=node` runs Socket.IO on
-//! Node.js with its Redis Streams adapter (`benches/peers/socketio-redis-streams`) through the same, and prints its
+//! Node.js with its Redis Streams adapter (`benches/peers/socketio`) through the same, and prints its
 //! figures beside ours. What is different there, in its favour: sockets that poll reach it through a second proxy, which
 //! keeps each client at one server, for it needs that; it is given no raw `XADD`s, which it does not know; it keeps all
 //! entries. And since it has no cursors, nothing can be asked of it where a session was fresh: what was missed there is

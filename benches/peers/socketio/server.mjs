@@ -1,22 +1,26 @@
-// Socket.IO on Node.js with its Redis Streams adapter, one server of a cluster.
+// Socket.IO on Node.js with one of its Redis adapters, one server of a cluster.
 //
-//   node server.mjs --port 3000 --redis redis://127.0.0.1:6379|unix:///path [--ping-interval 25000] [--ping-timeout 20000]
+//   node server.mjs --adapter redis-streams|redis --port 3000 --redis redis://127.0.0.1:6379|unix:///path
+//                   [--ping-interval 25000] [--ping-timeout 20000]
 //
 // A stream is a room. A socket subscribes with `subscribe {stream | streams}`; events come in by `publish {stream,
 // event?, data}` on a socket, or line by line over `POST /v1/streams/NAME` as NDJSON, and go out through the adapter,
-// so that every server of the cluster delivers them. Recovery is on, for two minutes. Whatever it is asked, it does
-// in the way that the documentation of Socket.IO shows. SIGTERM closes it in an orderly way.
+// so that every server of the cluster delivers them. Recovery is on, for two minutes, with the Redis Streams adapter, and
+// unknown to the other, which uses Pub/Sub. Whatever it is asked, it does in the way that the documentation of
+// Socket.IO shows. SIGTERM closes it in an orderly way.
 
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 
-import { createAdapter } from "@socket.io/redis-streams-adapter";
+import { createAdapter as createPubSubAdapter } from "@socket.io/redis-adapter";
+import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
 import { createClient } from "redis";
 import { Server } from "socket.io";
 
 const { values: args } = parseArgs({
   options: {
+    adapter: { type: "string" },
     port: { type: "string" },
     redis: { type: "string" },
     "ping-interval": { type: "string", default: "25000" },
@@ -38,14 +42,33 @@ const redis = createClient({
 });
 redis.on("error", () => {}); // it comes back by itself
 await redis.connect();
+const connections = [redis];
+
+async function adapterOptions() {
+  switch (args.adapter) {
+    case "redis-streams":
+      return {
+        adapter: createStreamsAdapter(redis, { maxLen: ENTRIES_KEPT }),
+        connectionStateRecovery: { maxDisconnectionDuration: RECOVERY_MS },
+      };
+    case "redis": {
+      const subscriber = redis.duplicate();
+      subscriber.on("error", () => {});
+      await subscriber.connect();
+      connections.push(subscriber);
+      return { adapter: createPubSubAdapter(redis, subscriber) };
+    }
+    default:
+      throw new Error(`--adapter is redis-streams or redis, not ${args.adapter}`);
+  }
+}
 
 // When Redis is away, the adapter's own commands are rejected with nobody to hear it, which would end the process.
 process.on("unhandledRejection", (error) => console.error(`${error}`));
 
 const http = createServer(handle);
 const io = new Server(http, {
-  adapter: createAdapter(redis, { maxLen: ENTRIES_KEPT }),
-  connectionStateRecovery: { maxDisconnectionDuration: RECOVERY_MS },
+  ...(await adapterOptions()),
   pingInterval: Number(args["ping-interval"]),
   pingTimeout: Number(args["ping-timeout"]),
 });
@@ -97,7 +120,7 @@ process.once("SIGTERM", async () => {
   setTimeout(() => http.closeAllConnections(), DRAIN_MS); // a request may be one that never ends
   setTimeout(() => process.exit(0), DRAIN_MS_MAX).unref();
   await io.close(); // stores the sessions of its sockets
-  await redis.close();
+  for (const connection of connections) await connection.close();
   process.exit(0);
 });
 

@@ -1,19 +1,24 @@
-//! Servers that a user would pick instead of Weir, each in a folder of its own under `benches/peers/`. What they need
-//! from npm is installed the first time they are started.
+//! Servers that a user would pick instead of Weir, and the limit that nobody can beat, each in a folder of its own under
+//! `benches/peers/`. What they are made of is pinned by a lock file there, and installed or built the first time they are
+//! started.
 
-use std::fs::File;
+mod node;
+mod rust;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
+
+pub use node::{socketio_redis, socketio_redis_streams, socketio_version};
+pub(crate) use rust::program;
+pub use rust::{bare, raw_tcp, socketioxide, socketioxide_version};
 
 use anyhow::{Context, bail, ensure};
 
 /// How long a peer may take until it listens.
 const READY: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(20);
-/// A file that holds the lock file from which `node_modules` was installed.
-const INSTALLED: &str = "node_modules/.installed";
 
 /// How often a Socket.IO server pings, and how long it waits for the answer.
 #[derive(Debug, Clone, Copy)]
@@ -34,42 +39,21 @@ impl Default for Pings {
     }
 }
 
-/// The command that runs Socket.IO on Node.js with its Redis Streams adapter on this port. It has `/readyz`, and takes
-/// NDJSON at `/v1/streams/NAME` as Weir does; see its source for what it does.
-pub fn socketio_redis_streams(port: u16, redis: &str, pings: Pings) -> anyhow::Result<Command> {
-    let folder = installed("socketio-redis-streams")?;
-    let mut command = Command::new("node");
-    command
-        .arg(folder.join("server.mjs"))
-        .args(["--port", &port.to_string(), "--redis", redis])
-        .args(["--ping-interval", &pings.interval.as_millis().to_string()])
-        .args(["--ping-timeout", &pings.timeout.as_millis().to_string()])
-        .env("NODE_ENV", "production");
-    Ok(command)
+impl Pings {
+    /// As our peers take them, all in the same way.
+    fn arguments(self) -> [String; 4] {
+        [
+            "--ping-interval".to_owned(),
+            self.interval.as_millis().to_string(),
+            "--ping-timeout".to_owned(),
+            self.timeout.as_millis().to_string(),
+        ]
+    }
 }
 
-/// The folder of a peer, with its packages.
-fn installed(peer: &str) -> anyhow::Result<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(peer);
-    let wanted = std::fs::read(folder.join("package-lock.json")).context("no such peer")?;
-    // One at a time: tests are processes of their own.
-    let lock = File::open(folder.join("package.json"))?;
-    lock.lock()?;
-    if std::fs::read(folder.join(INSTALLED)).ok().as_ref() != Some(&wanted) {
-        let output = Command::new("npm")
-            .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
-            .current_dir(&folder)
-            .output()
-            .context("npm is needed")?;
-        ensure!(
-            output.status.success(),
-            "npm ci in {}: {}",
-            folder.display(),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        std::fs::write(folder.join(INSTALLED), wanted)?;
-    }
-    Ok(folder)
+/// Where a peer lies.
+fn folder(peer: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(peer)
 }
 
 /// A running peer; it ends with its handle.
