@@ -5,7 +5,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 /// Upper ends of the buckets of every duration, in seconds.
@@ -214,7 +216,13 @@ pub fn subscription_closed(transport: &'static str) {
 
 /// So many events were handed to a socket.
 pub fn delivered(transport: &'static str, events: u64) {
-    counter!("weir_deliveries_total", "transport" => transport).increment(events);
+    deliveries(transport).increment(events);
+}
+
+/// What counts the events that are handed to sockets, for whoever counts so often that it is not to be looked up each
+/// time.
+pub fn deliveries(transport: &'static str) -> Counter {
+    counter!("weir_deliveries_total", "transport" => transport)
 }
 
 /// So many events were published, or refused with this error code (`ok`, `duplicate`, or a code of an error).

@@ -42,6 +42,18 @@ impl Cursor {
     pub const fn bare(id: EntryId) -> Self {
         Self { id, ordinal: None }
     }
+
+    /// Appends its text, as `Display` writes it: a good deal cheaper, for what is written once for each delivery.
+    pub fn push_to(self, out: &mut Vec<u8>) {
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(digits.format(self.id.ms).as_bytes());
+        out.push(b'-');
+        out.extend_from_slice(digits.format(self.id.seq).as_bytes());
+        if let Some(Ordinal(ordinal)) = self.ordinal {
+            out.push(b'.');
+            out.extend_from_slice(digits.format(ordinal).as_bytes());
+        }
+    }
 }
 
 impl fmt::Display for Cursor {

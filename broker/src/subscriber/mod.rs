@@ -47,6 +47,8 @@ pub struct Subscriber {
     followed: usize,
     /// Slots that may have something to deliver, each at most once.
     ready: VecDeque<u32>,
+    /// Whether the last deliveries ended because there were enough of them.
+    full: bool,
     /// Goes off when the first `until` is reached; there while some stream has one.
     until_timer: Option<Pin<Box<Sleep>>>,
 }
@@ -61,6 +63,7 @@ impl Subscriber {
             slots: Vec::new(),
             followed: 0,
             ready: VecDeque::new(),
+            full: false,
             until_timer: None,
         }
     }
@@ -152,15 +155,24 @@ impl Subscriber {
                 ready!(self.poll_wake(cx));
                 continue;
             }
-            match self.config.order {
+            self.full = match self.config.order {
                 Order::ByTime if self.followed > 1 => self.merge(left, out),
                 Order::ByTime | Order::PerStream => self.take_turns(left, out),
-            }
+            };
             if out.len() > before {
                 return Poll::Ready(());
             }
             ready!(self.poll_wake(cx));
         }
+    }
+
+    /// For a task that has just been given deliveries: whether to call [`Subscriber::poll_next`] once more. `Pending`:
+    /// it would bring nothing, and the task is woken when that changes.
+    pub fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.full || !self.ready.is_empty() {
+            return Poll::Ready(());
+        }
+        self.poll_wake(cx)
     }
 
     /// Passes over the ephemeral events that have come so far. For a reader that could take nothing for a while, at the
@@ -255,8 +267,8 @@ impl Subscriber {
         ))
     }
 
-    /// Each ready stream delivers in its turn.
-    fn take_turns(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) {
+    /// Each ready stream delivers in its turn. Whether it ended because there was no room for more.
+    fn take_turns(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) -> bool {
         let mut budget = max_bytes;
         let turns = self.ready.len().max(1);
         let share = (max_bytes / turns).max(1_024).min(max_bytes);
@@ -279,6 +291,7 @@ impl Subscriber {
             budget = budget.saturating_sub(given - left);
             self.settle(index, step);
         }
+        budget == 0
     }
 
     /// What a slot's step means for its place among the ready ones.
@@ -299,8 +312,8 @@ impl Subscriber {
     }
 
     /// Delivers by entry ID over all streams. A stream that is catching up and has no page yet holds the others up:
-    /// its next entry may be older than theirs.
-    fn merge(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) {
+    /// its next entry may be older than theirs. Whether it ended because there was no room for more.
+    fn merge(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) -> bool {
         while let Some(index) = self.ready.pop_front() {
             if let Some(Some(slot)) = self.slots.get_mut(index as usize) {
                 slot.ready = false;
@@ -317,20 +330,22 @@ impl Subscriber {
                 }
                 match slot.front_id() {
                     Some(id) if oldest.is_none_or(|(least, _)| id < least) => oldest = Some((id, index)),
-                    None if !slot.is_live() => return,
+                    None if !slot.is_live() => return false,
                     _ => {}
                 }
             }
             let Some((_, index)) = oldest else {
-                return self.end_the_idle(out);
+                self.end_the_idle(out);
+                return false;
             };
             let Some(slot) = &mut self.slots[index] else {
-                return;
+                return false;
             };
             if slot.deliver_one(out, &mut left) == Step::Ended {
                 self.settle(index, Step::Ended);
             }
         }
+        true
     }
 
     /// Nothing is left to merge: streams whose `until` has passed by the clock are at their end.

@@ -41,8 +41,8 @@ impl Gauges {
         self.subscriptions = count;
     }
 
-    /// So many events, and what else was there, were handed to the socket.
-    pub(super) fn delivered(deliveries: &[Delivery], events: u64) {
+    /// These verdicts, and what else was there, were handed to the socket.
+    pub(super) fn told(deliveries: &[Delivery]) {
         for delivery in deliveries {
             match delivery {
                 Delivery::Gap { .. } => metrics::verdicts("gap", 1),
@@ -50,9 +50,6 @@ impl Gauges {
                 Delivery::Unverified { .. } => metrics::verdicts("unverified", 1),
                 _ => {}
             }
-        }
-        if events > 0 {
-            metrics::delivered(TRANSPORT, events);
         }
     }
 }

@@ -6,8 +6,6 @@
 //! unsubscribe is not mistaken. The tag names the session: a client presents its last offset even if that belongs to
 //! an earlier session of which nothing is left, and then it says nothing about this one.
 
-use std::io::Write as _;
-
 use shared::Cursor;
 use shared::limits::STREAMS_PER_CURSOR_MAX;
 
@@ -23,9 +21,12 @@ pub(crate) fn push(out: &mut Vec<u8>, sid: &str, positions: impl Iterator<Item =
     out.extend_from_slice(tag(sid).as_bytes());
     out.push(b':');
     for (index, (number, cursor)) in positions.enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        // Writing into a vector has no way to fail.
-        let _ = write!(out, "{comma}{number}~{cursor}");
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        out.push(b'~');
+        cursor.push_to(out);
     }
 }
 

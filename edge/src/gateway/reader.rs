@@ -80,6 +80,14 @@ impl Reader {
         }
     }
 
+    /// After deliveries: whether there are more at once; see [`Subscriber::poll_left`].
+    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Idle(subscriber) => subscriber.poll_left(cx),
+            Self::None | Self::Busy(_) => Poll::Pending,
+        }
+    }
+
     /// What was sent around the log so far is not news any more.
     pub(super) fn skip_ephemeral(&mut self) {
         if let Self::Idle(subscriber) = self {

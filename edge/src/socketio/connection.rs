@@ -248,11 +248,14 @@ impl<A: Application> Protocol for Connection<A> {
         self.settle(out);
         let was_reading = self.reading;
         self.reading = self.wants_message();
-        if self.closing || (self.reading && !was_reading) {
-            // The client is read again only if that is said.
-            return Poll::Ready(());
+        // The client is read again only if that is said.
+        let reads_again = self.reading && !was_reading;
+        // Once this is sent there is room for more, or it is another socket's turn.
+        let made_wait = writable && self.tally.unsent > 0 && (self.sockets.len() > 1 || !self.reading);
+        match self.closing || reads_again || made_wait {
+            true => Poll::Ready(()),
+            false => polled,
         }
-        polled
     }
 
     fn drain(&mut self, out: &mut Outbox) {

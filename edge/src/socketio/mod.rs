@@ -12,6 +12,7 @@ mod namespace;
 mod packet;
 mod violation;
 
+pub use crate::engineio::Piece;
 pub use application::{AckId, Answer, Application, Connect, Gone, Incoming, Limits, Socket};
 pub use connection::{Connection, Server};
 pub use emitter::Emitter;

@@ -1,7 +1,7 @@
 //! The parts of a frame (RFC 6455, section 5.2): its header, its mask, and the codes of a close.
 
 /// Bytes of the longest header that a server sends.
-const SENT_HEADER_BYTES_MAX: usize = 10;
+pub(super) const SENT_HEADER_BYTES_MAX: usize = 10;
 /// Bytes of the longest header that a client sends.
 pub(super) const HEADER_BYTES_MAX: usize = 14;
 /// Bytes that the payload of a control frame may have (RFC 6455, section 5.5).

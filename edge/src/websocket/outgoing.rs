@@ -24,7 +24,8 @@ pub enum Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    fn bytes(self) -> &'a [u8] {
+    /// Its bytes.
+    pub fn bytes(self) -> &'a [u8] {
         match self {
             Self::Copied(bytes) => bytes,
             Self::Shared(bytes) => bytes,
@@ -46,8 +47,11 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// Adds a whole message.
     pub(crate) fn push<'a>(&mut self, opcode: Opcode, pieces: impl Iterator<Item = Piece<'a>> + Clone) {
-        let length = pieces.clone().map(|piece| piece.bytes().len()).sum();
+        let length: usize = pieces.clone().map(|piece| piece.bytes().len()).sum();
         let before = self.copied.len();
+        if self.copied.capacity() == 0 {
+            self.copied = spare::take();
+        }
         frame::push_header(opcode, length, &mut self.copied);
         for piece in pieces {
             match piece {
@@ -150,6 +154,7 @@ impl Outgoing {
 
     fn forget_written(&mut self) {
         if self.bytes == 0 {
+            spare::give(std::mem::take(&mut self.copied));
             *self = Self::default();
         } else if self.written > self.copied.len() / 2 {
             self.copied.drain(..self.written);
@@ -157,6 +162,29 @@ impl Outgoing {
                 *at -= self.written;
             }
             self.written = 0;
+        }
+    }
+}
+
+/// The memory of the queue that was emptied last on a thread, for the next one that fills: nearly every queue is
+/// written as soon as something is in it, so that all of them together use this one, and it stays in the cache.
+mod spare {
+    use std::cell::Cell;
+
+    use shared::limits::SCRATCH_BYTES;
+
+    thread_local! {
+        static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+
+    pub(super) fn take() -> Vec<u8> {
+        SPARE.take()
+    }
+
+    pub(super) fn give(mut memory: Vec<u8>) {
+        if memory.capacity() > 0 && memory.capacity() <= SCRATCH_BYTES {
+            memory.clear();
+            SPARE.set(memory);
         }
     }
 }

@@ -104,7 +104,12 @@ impl Socket {
         while !out.is_empty() {
             let mut slices = no_slices();
             let used = out.slices(&mut slices);
-            let written = Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..used]);
+            let stream = Pin::new(&mut self.stream);
+            let written = match &slices[..used] {
+                // Costs the kernel less than a list of one.
+                [slice] => stream.poll_write(cx, slice),
+                slices => stream.poll_write_vectored(cx, slices),
+            };
             self.blocked |= written.is_pending();
             match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

@@ -114,6 +114,13 @@ fn positions_are_set_and_forgotten() {
 
 proptest! {
     #[test]
+    fn both_ways_of_writing_a_cursor_are_one(cursor in cursor()) {
+        let mut text = b"at ".to_vec();
+        cursor.push_to(&mut text);
+        prop_assert_eq!(String::from_utf8(text).unwrap(), format!("at {cursor}"));
+    }
+
+    #[test]
     fn ids_are_read_back(id in id()) {
         prop_assert_eq!(id.to_string().parse(), Ok(id));
         prop_assert_eq!(EntryId::from_bytes(id.to_string().as_bytes()), Ok(id));

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use shared::Event;
 use shared::limits::{EPHEMERAL_RING_BYTES_MAX, EPHEMERAL_RING_EVENTS_MAX};
@@ -17,6 +18,7 @@ impl Channel {
         let state = &mut *state;
         if let (Some(ephemerals), 1..) = (&mut state.ephemerals, state.listeners) {
             ephemerals.push(Arc::new(EphemeralEvent::new(self.stream.clone(), event)));
+            self.ephemeral_end.store(ephemerals.end(), Ordering::Release);
             for registration in &state.waiting[..state.listeners] {
                 registration.ring();
             }
@@ -58,6 +60,9 @@ impl Channel {
         bytes_max: usize,
         take: impl FnMut(&Arc<EphemeralEvent>),
     ) -> u64 {
+        if self.ephemeral_end.load(Ordering::Acquire) == number {
+            return number;
+        }
         let state = lock(&self.state);
         let Some(ephemerals) = &state.ephemerals else {
             return number;

@@ -19,6 +19,7 @@ mod ring;
 mod waiting;
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,8 @@ pub struct Channel {
     bytes_max: usize,
     budget: Arc<RingBudget>,
     state: Mutex<State>,
+    /// The number of the ephemeral event that comes next, so that nobody needs to look who has them all.
+    ephemeral_end: AtomicU64,
     opened: Notify,
     /// Lets one near miss of the ring at a time read from the log; the others then find what it put in front.
     pub(crate) backfill: tokio::sync::Mutex<()>,
@@ -102,6 +105,7 @@ impl Channel {
             bytes_max: config.ring_bytes_max,
             budget,
             state: Mutex::new(state),
+            ephemeral_end: AtomicU64::new(0),
             opened: Notify::new(),
             backfill: tokio::sync::Mutex::default(),
         }

@@ -162,7 +162,7 @@ impl Slot {
         })
     }
 
-    /// Fetches if that is needed, then delivers one item.
+    /// Fetches if that is needed, then delivers one item; what comes from the ring at once, all that fits.
     pub(super) fn step(
         &mut self,
         log: &Arc<dyn Log>,
@@ -170,6 +170,9 @@ impl Slot {
         out: &mut Vec<Delivery>,
         left: &mut usize,
     ) -> Step {
+        if let Some(step) = self.pass_on(out, left) {
+            return step;
+        }
         self.refill(log, bytes_max);
         if self.items.is_empty() {
             self.idle(out)

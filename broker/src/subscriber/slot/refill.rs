@@ -1,5 +1,6 @@
 //! Where a slot's entries come from: pages of the log, and the channel's ring once it holds what follows.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,9 +8,9 @@ use shared::limits::PAGE_ENTRIES_MAX;
 use shared::{Cursor, Entry, Ordinal, Verdict};
 
 use super::super::fetch::{Fetch, Fetched};
-use super::{Item, Mode, PAGE_ENTRIES_LARGEST, PAGE_ENTRIES_MIN, Paging, Slot};
+use super::{ITEM_BYTES, Item, Mode, PAGE_ENTRIES_LARGEST, PAGE_ENTRIES_MIN, Paging, Slot, Step};
 use crate::hub::{Epoch, Join, Pull};
-use crate::{Log, Page};
+use crate::{Delivery, Log, Page};
 
 /// A page that was taken within this time was too small, one that took longer than the other too large.
 const PAGE_FAST: Duration = Duration::from_millis(250);
@@ -25,8 +26,13 @@ impl Slot {
                 Mode::Live(_) if !self.items.is_empty() => return,
                 Mode::Live(number) => {
                     let number = *number;
-                    let passed_over = self.pull(number, bytes_max);
-                    if self.is_live() && !passed_over {
+                    let pulled = self.pull(number, bytes_max, |items, entry| {
+                        items.push_back(Item::Entry(entry));
+                    });
+                    // All that it took may have been read before.
+                    let moved = matches!(self.mode, Mode::Live(next) if next > number);
+                    let in_vain = pulled == Pulled::Some && moved && self.items.is_empty();
+                    if pulled != Pulled::Behind && !in_vain {
                         self.let_go_of_room();
                         return;
                     }
@@ -133,11 +139,38 @@ impl Slot {
         }
     }
 
+    /// Delivers what the ring holds without keeping it first: what nearly every event comes to. `None` if something
+    /// else has to be done, before or behind it.
+    pub(super) fn pass_on(&mut self, out: &mut Vec<Delivery>, left: &mut usize) -> Option<Step> {
+        let Mode::Live(number) = self.mode else {
+            return None;
+        };
+        if !self.items.is_empty() || self.terms.is_some() || !self.caught_up_told {
+            return None;
+        }
+        let (bytes_max, before) = (*left, out.len());
+        let pulled = self.pull(number, bytes_max, |_, entry| {
+            *left = left.saturating_sub(entry.event.size_bytes() + ITEM_BYTES);
+            out.push(Delivery::Event(entry));
+        });
+        if out.len() > before {
+            self.delivered = self.fetched;
+        }
+        match pulled {
+            Pulled::All => Some(Step::Idle),
+            Pulled::Some => Some(Step::More),
+            Pulled::Behind => None,
+        }
+    }
+
     /// Takes entries from the ring. They must follow `fetched`: what lies before it was read from the log already,
     /// and an ordinal that jumps means that the log has to be asked.
-    ///
-    /// Returns whether all that it took had been read before, and there is more: nobody rings for that again.
-    fn pull(&mut self, number: u64, bytes_max: usize) -> bool {
+    fn pull(
+        &mut self,
+        number: u64,
+        bytes_max: usize,
+        mut take: impl FnMut(&mut VecDeque<Item>, Arc<Entry>),
+    ) -> Pulled {
         let (fetched, items) = (&mut self.fetched, &mut self.items);
         let mut hole = false;
         let pulled = self.place.channel.pull(number, bytes_max, |entry| {
@@ -161,7 +194,7 @@ impl Slot {
                 _ => entry.clone(),
             };
             *fetched = entry.cursor;
-            items.push_back(Item::Entry(entry));
+            take(items, entry);
         });
         match pulled {
             Pull::Taken {
@@ -172,7 +205,10 @@ impl Slot {
                 if drained && !std::mem::replace(&mut self.caught_up_told, true) {
                     self.items.push_back(Item::CaughtUp);
                 }
-                next > number && !drained && self.items.is_empty()
+                match drained {
+                    true => Pulled::All,
+                    false => Pulled::Some,
+                }
             }
             Pull::Taken { .. } | Pull::Behind => {
                 metrics::counter!("weir_fell_behind_total").increment(1);
@@ -180,8 +216,19 @@ impl Slot {
                     fetch: None,
                     page_at: None,
                 }));
-                false
+                Pulled::Behind
             }
         }
     }
+}
+
+/// How far the ring was emptied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pulled {
+    /// There is nothing more.
+    All,
+    /// There is more, and nobody rings for it again.
+    Some,
+    /// The log has to be asked from now on.
+    Behind,
 }

@@ -88,7 +88,8 @@ impl<P: Protocol> Session<P> {
     pub(crate) async fn run(mut self: Box<Self>) {
         {
             let mut timer = std::pin::pin!(tokio::time::sleep_until(Instant::now().into()));
-            std::future::poll_fn(|cx| self.poll(cx, timer.as_mut())).await;
+            let mut armed = false;
+            std::future::poll_fn(|cx| self.poll(cx, timer.as_mut(), &mut armed)).await;
         }
         // On the heap, because no session needs the room for it as long as it lives.
         Box::pin(self.say_goodbye()).await;
@@ -119,22 +120,26 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {
+    /// `armed`: the timer was polled, and nothing but the clock can make it go off.
+    fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, armed: &mut bool) -> Poll<()> {
+        let now = Instant::now();
         for _ in 0..ENGINE_ROUNDS_MAX {
-            let moved = self.round(cx);
-            let now = Instant::now();
+            let again = self.round(cx, now);
             if self.core.is_finished(now) {
                 return Poll::Ready(());
             }
-            if moved {
+            if again {
                 continue;
             }
             if let Some(deadline) = self.core.deadline(&self.settings)
                 && timer.deadline().into_std() != deadline
             {
                 timer.as_mut().reset(deadline.into());
+                *armed = false;
             }
-            if timer.as_mut().poll(cx).is_pending() {
+            // The task is always the same one, so it need not be told to the timer again and again.
+            if (*armed && !timer.is_elapsed()) || timer.as_mut().poll(cx).is_pending() {
+                *armed = true;
                 return Poll::Pending;
             }
         }
@@ -144,15 +149,18 @@ impl<P: Protocol> Session<P> {
     }
 
     /// Does what can be done now. Returns whether that may have led to more.
-    fn round(&mut self, cx: &mut Context<'_>) -> bool {
-        let now = Instant::now();
+    ///
+    /// That the protocol said something and all of it was written leads to nothing: this is what happens nearly every
+    /// time, so it takes one round.
+    fn round(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let unsent = !self.outbox.is_empty();
         self.tick(now);
         let mut moved = self.read_letters(cx, now);
         moved |= self.watch_get(cx, now);
         moved |= self.receive(cx, now);
+        let listening = self.wants_input();
         moved |= self.try_probe(cx, now);
-        moved |= self.advance(cx);
-        moved |= self.send(cx, now);
+        moved |= self.advance(cx, now);
         let close = self.outbox.is_closing();
         self.core.settle(
             !self.outbox.is_empty(),
@@ -165,7 +173,8 @@ impl<P: Protocol> Session<P> {
         if !self.core.is_open() {
             self.drop_post(PostAnswer::Taken);
         }
-        moved
+        // The clocks have to know of what is unsent, and the client to be read as soon as it may be.
+        moved || unsent == self.outbox.is_empty() || (!listening && self.wants_input())
     }
 
     fn tick(&mut self, now: Instant) {
@@ -200,39 +209,34 @@ impl<P: Protocol> Session<P> {
             && self.protocol.wants_message()
     }
 
-    /// Lets the protocol go on until it has to wait.
-    fn advance(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.core.is_open() {
-            return false;
-        }
-        let mut moved = false;
+    /// Lets the protocol go on until it has to wait, and writes what it says. Returns whether it could go on.
+    fn advance(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        self.send(cx, now);
         for _ in 0..ENGINE_ROUNDS_MAX {
+            if !self.core.is_open() || self.outbox.is_closing() {
+                return false;
+            }
             let writable = self.core.is_writable(!self.outbox.is_empty());
-            if self.protocol.poll(cx, writable, &mut self.outbox).is_pending() {
-                break;
+            let polled = self.protocol.poll(cx, writable, &mut self.outbox);
+            self.send(cx, now);
+            // If what it has said is not taken at once, it is told so.
+            if polled.is_pending() && (!writable || self.outbox.is_empty()) {
+                return false;
             }
-            moved = true;
-            if self.outbox.is_closing() {
-                break;
-            }
-        }
-        moved
-    }
-
-    /// Writes what waits, if there is a WebSocket.
-    fn send(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let Link::WebSocket(connection) = &mut self.link else {
-            return false;
-        };
-        if self.outbox.is_empty() || self.ended.is_some() {
-            return false;
-        }
-        match connection.socket.poll_send(cx, self.outbox.frames()) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => self.lost(now),
-            Poll::Pending => return false,
         }
         true
+    }
+
+    /// Writes what waits, as far as it is taken, if there is a WebSocket.
+    fn send(&mut self, cx: &mut Context<'_>, now: Instant) {
+        if self.outbox.is_empty() || self.ended.is_some() {
+            return;
+        }
+        if let Link::WebSocket(connection) = &mut self.link
+            && let Poll::Ready(Err(_)) = connection.socket.poll_send(cx, self.outbox.frames())
+        {
+            self.lost(now);
+        }
     }
 
     /// Takes what the client has sent, as much as may be taken.

@@ -30,7 +30,7 @@ use super::delivery::{self, Encoded, Notice};
 use super::rules::Rules;
 use super::settings::SessionLimits;
 use super::subscriptions::Subscriptions;
-use crate::socketio::{AckId, Namespace};
+use crate::socketio::{AckId, Namespace, Piece};
 use crate::trace::RequestTrace;
 
 use following::Following;
@@ -168,29 +168,29 @@ impl Session {
         self.subscriptions.len()
     }
 
-    /// Something is to be delivered: `emit` gets the array of each event in parts, and its attachments. Returns how
-    /// many events there were.
+    /// Something is to be delivered: `emit` gets the array of each event in pieces, and its attachments. Returns how
+    /// many events there were. `end` is memory to use.
     pub(crate) fn deliver(
         &mut self,
         deliveries: &[Delivery],
-        mut emit: impl FnMut(&[&[u8]], &[Bytes]),
+        end: &mut Vec<u8>,
+        mut emit: impl FnMut(&[Piece<'_>], &[Bytes]),
     ) -> u64 {
-        let mut end = Vec::new();
         let mut events = 0;
         for delivery in deliveries {
             let (stream, cursor, what) = match delivery {
                 Delivery::Event(entry) => {
                     self.subscriptions.advance(&entry.stream, entry.cursor);
                     if let Some(Encoded { text, attachments }) = self.heard(entry) {
-                        self.end_of_event(&mut end);
-                        emit(&[&text, &end], &attachments);
+                        self.end_of_event(end);
+                        emit(&[Piece::Shared(&text), Piece::Copied(end)], &attachments);
                         events += 1;
                     }
                     continue;
                 }
                 Delivery::Ephemeral(event) => {
                     if let Some(Encoded { text, attachments }) = self.overheard(event) {
-                        emit(&[&text, b"]"], &attachments);
+                        emit(&[Piece::Shared(&text), Piece::Copied(b"]")], &attachments);
                         events += 1;
                     }
                     continue;
@@ -207,8 +207,8 @@ impl Session {
             self.subscriptions.advance(stream, cursor);
             let mut text = Vec::new();
             delivery::notice(what, stream, cursor, &mut text);
-            self.end_of_event(&mut end);
-            emit(&[&text, &end], &[]);
+            self.end_of_event(end);
+            emit(&[Piece::Copied(&text), Piece::Copied(end)], &[]);
         }
         events
     }

@@ -188,8 +188,9 @@ impl Bench {
     /// What the client gets of deliveries: the arrays.
     fn deliver(&mut self, deliveries: &[Delivery]) -> Vec<Value> {
         let mut arrays = Vec::new();
-        self.session.deliver(deliveries, |parts, _| {
-            arrays.push(serde_json::from_slice(&parts.concat()).unwrap());
+        self.session.deliver(deliveries, &mut Vec::new(), |pieces, _| {
+            let array: Vec<u8> = pieces.iter().flat_map(|piece| piece.bytes()).copied().collect();
+            arrays.push(serde_json::from_slice(&array).unwrap());
         });
         arrays
     }

@@ -5,6 +5,7 @@
 //! under way are counted by the session, and while they are at their bound the client is not read. What is rare is
 //! boxed and given up when it is over, so that an idle socket is small.
 
+mod scratch;
 mod steps;
 mod under_way;
 
@@ -13,18 +14,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use broker::{Delivery, Log};
+use broker::Log;
 use shared::limits::EPHEMERAL_PATIENCE;
 use tokio::time::Sleep;
 use tracing::debug;
 
-use super::gauges::Gauges;
+use super::gauges::{Gauges, TRANSPORT};
 use super::reader::Reader;
 use super::session::{Ids, Newcomer, Now, Order, Session};
 use crate::app::AppState;
 use crate::rate::{Client, RateLimits};
 use crate::socketio::{self, Emitter, Gone, Incoming};
 
+use scratch::Scratch;
 use under_way::UnderWay;
 
 /// One client in one namespace.
@@ -51,6 +53,8 @@ pub(super) struct Edge {
     tasks: tokio_util::task::TaskTracker,
     subscriptions_max: usize,
     delivery_bytes_max: usize,
+    /// Events that were handed to sockets.
+    delivered: metrics::Counter,
 }
 
 impl Edge {
@@ -62,6 +66,7 @@ impl Edge {
             tasks: state.tasks.clone(),
             subscriptions_max,
             delivery_bytes_max: state.config.tail.outbox_bytes_max,
+            delivered: crate::metrics::deliveries(TRANSPORT),
         }
     }
 }
@@ -99,11 +104,15 @@ impl Socket {
             self.timer = None;
             return Poll::Pending;
         };
+        let fresh = self.timer.is_none();
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
+        } else if !fresh && !timer.is_elapsed() {
+            // It knows the task, which is always the same one.
+            return Poll::Pending;
         }
         timer.as_mut().poll(cx)
     }
@@ -124,14 +133,16 @@ impl Socket {
         if stuck_since.is_some_and(|since| since.elapsed() > EPHEMERAL_PATIENCE) {
             self.reader.skip_ephemeral();
         }
-        let mut deliveries: Vec<Delivery> = Vec::new();
         let bytes_max = self.edge.delivery_bytes_max;
-        std::task::ready!(self.reader.poll_deliveries(cx, bytes_max, &mut deliveries));
-        let events = session.deliver(&deliveries, |parts, attachments| {
-            out.emit(parts, attachments);
-        });
-        Gauges::delivered(&deliveries, events);
-        Poll::Ready(())
+        scratch::with(|Scratch { deliveries, text }| {
+            std::task::ready!(self.reader.poll_deliveries(cx, bytes_max, deliveries));
+            let events = session.deliver(deliveries, text, |pieces, attachments| {
+                out.emit_pieces(pieces, attachments);
+            });
+            Gauges::told(deliveries);
+            self.edge.delivered.increment(events);
+            self.reader.poll_left(cx)
+        })
     }
 }
 

@@ -245,9 +245,11 @@ impl Client {
         self.told()
     }
 
-    pub(super) fn poll_as(&mut self, writable: bool) {
+    /// `writable`: what was said before this is on its way.
+    pub(super) fn poll_as(&mut self, mut writable: bool) {
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..100 {
+            writable &= self.out.is_empty();
             if self
                 .connection
                 .poll(&mut cx, writable, &mut self.out)
