@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::connect::{Connector, Purpose};
 use super::fault::Fault;
+use super::gauge::Usable;
 use super::keys::KeyTemplate;
 use super::parse;
 use crate::backoff::Backoff;
@@ -61,9 +62,14 @@ pub(super) struct Link {
 type Opening = Pin<Box<dyn Future<Output = Result<Connected, Fault>> + Send>>;
 
 enum Phase {
-    Down { until: Instant },
+    Down {
+        until: Instant,
+    },
     Opening(Opening),
-    Up(Connected),
+    Up(
+        Connected,
+        #[expect(dead_code, reason = "it counts for as long as it is here")] Usable,
+    ),
 }
 
 /// What happened to a link.
@@ -103,7 +109,7 @@ impl Link {
     /// The connection, while it is up.
     pub(super) fn connection(&self) -> Option<&MultiplexedConnection> {
         match &self.phase {
-            Phase::Up(connected) => Some(&connected.connection),
+            Phase::Up(connected, _) => Some(&connected.connection),
             _ => None,
         }
     }
@@ -152,7 +158,7 @@ impl Link {
                         self.backoff.reset();
                         self.away_since = None;
                         drop(self.shown.send_replace(Ok(connected.clone())));
-                        self.phase = Phase::Up(connected);
+                        self.phase = Phase::Up(connected, Usable::count(self.what));
                         return Change::Up;
                     }
                     Err(Fault::Lost(why) | Fault::NotNow(why)) => self.down(why),
@@ -161,7 +167,7 @@ impl Link {
                         self.down("Redis answers with something unexpected");
                     }
                 },
-                Phase::Up(connected) => {
+                Phase::Up(connected, _) => {
                     connected.lost.notified().await;
                     return Change::Lost;
                 }

@@ -18,6 +18,7 @@ mod config;
 mod connect;
 mod ephemeral;
 mod fault;
+mod gauge;
 mod keys;
 mod link;
 mod memory_watch;

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::Failure;
 use crate::app::AppState;
 use crate::config::{Config, ConfigErrors};
-use crate::server;
+use crate::{metrics, server};
 
 /// Exit status of a process that SIGINT ended (128 and the number of the signal).
 const EXIT_INTERRUPTED: u8 = 130;
@@ -42,6 +42,8 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         .map_err(|e| Failure::Usage(format!("log.level: {e}")))?;
     let mut signals = Signals::new()?;
     let files = raise_open_files();
+    // Before the broker begins to count.
+    metrics::install();
     let log = open_log(&config).await?;
     let listener = server::bind(&config.listen)
         .await
@@ -88,9 +90,11 @@ pub(super) fn configure(args: ServeArgs) -> Result<Config, ConfigErrors> {
 async fn open_log(config: &Config) -> Result<Arc<dyn Log>, Failure> {
     let redis = config.redis_config().map_err(Failure::Usage)?;
     Ok(match redis {
-        Some(redis) => RedisLog::connect(redis)
-            .await
-            .map_err(|e| Failure::Runtime(e.to_string()))?,
+        Some(redis) => {
+            metrics::redis_is_used();
+            let connected = RedisLog::connect(redis).await;
+            connected.map_err(|e| Failure::Runtime(e.to_string()))?
+        }
         None => MemoryLog::new(config.memory_config()),
     })
 }

@@ -80,6 +80,7 @@ pub async fn run(listener: TcpListener, state: AppState, shutdown: CancellationT
         drain: state.drain.clone(),
         tasks: state.tasks.clone(),
     };
+    metrics::connections_allowed(state.config.limits.connections_max);
     let upkeep = || state.rate.forget_idle();
     host(listener, router, hosting, shutdown, upkeep).await;
     Ok(())
@@ -176,6 +177,7 @@ impl Admission {
 /// Asks everybody to come to an end, waits for them, and cuts off who has not ended at the deadline.
 async fn drain(hosting: &Hosting, cut: &CancellationToken) {
     let deadline = hosting.drain_deadline;
+    metrics::draining();
     hosting.drain.cancel();
     hosting.tasks.close();
     info!(

@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::super::connect::{Connector, Purpose};
 use super::super::fault::Fault;
+use super::super::gauge::Usable;
 use super::super::parse;
 use super::Outgoing;
 use super::directory::{Changes, Directory};
@@ -39,6 +40,7 @@ pub(super) async fn run(
             backoff.reset();
             told = false;
             directory.up();
+            let _usable = Usable::count("ephemeral");
             info!("connected to Redis for ephemeral events");
             exchange(connection, &directory, &mut outgoing).await
         };

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use super::super::TailMode;
 use super::super::connect::{Connector, Purpose};
 use super::super::fault::Fault;
+use super::super::gauge::Usable;
 use super::super::keys::KeyTemplate;
 use super::super::parse;
 use super::blocking::Blocking;
@@ -51,6 +52,7 @@ pub(super) async fn run(
             let connection = tail.connect(&connector, mode).await?;
             backoff.reset();
             told = false;
+            let _usable = Usable::count("tail");
             tail.follow(connection).await
         };
         let fault = tokio::select! {

@@ -1,14 +1,16 @@
 //! Everything that is counted, one function each. The names are the interface to dashboards: keep them.
 //!
-//! The broker counts what happens below the edge through the same facade; [`describe`] explains those too.
+//! The broker counts what happens below the edge through the same facade. All of it is explained in `families.rs`.
+
+mod families;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use metrics::{
-    Counter, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
+use metrics::{Counter, counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use families::Source;
 
 /// Upper ends of the buckets of every duration, in seconds.
 const SECONDS_BUCKETS: &[f64] = &[
@@ -17,7 +19,8 @@ const SECONDS_BUCKETS: &[f64] = &[
 
 static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
-/// Starts counting; later calls change nothing.
+/// Starts counting; later calls change nothing. Everything whose labels are known is there from now on, as zero: a
+/// counter that appears with its first event hides that event from those who watch how it grows.
 pub fn install() {
     HANDLE.get_or_init(|| {
         let recorder = PrometheusBuilder::new()
@@ -26,13 +29,22 @@ pub fn install() {
             .build_recorder();
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).ok()?;
-        describe();
+        families::describe();
+        families::begin(Source::Edge);
+        gauge!("weir_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        metrics_process::Collector::default().describe();
         Some(handle)
     });
 }
 
+/// The streams are kept in Redis: what the broker counts about it is there from now on, as zero.
+pub fn redis_is_used() {
+    families::begin(Source::Redis);
+}
+
 /// Everything counted so far, in the Prometheus text format.
 pub fn render() -> String {
+    metrics_process::Collector::default().collect();
     handle().map(PrometheusHandle::render).unwrap_or_default()
 }
 
@@ -47,144 +59,6 @@ fn handle() -> Option<&'static PrometheusHandle> {
     HANDLE.get().and_then(Option::as_ref)
 }
 
-fn describe() {
-    describe_gauge!("weir_connections", "Open connections, WebSockets included.");
-    describe_counter!("weir_connections_total", "Connections accepted since the start.");
-    describe_gauge!(
-        "weir_subscriptions",
-        "Streams followed by subscribers, by transport."
-    );
-    describe_counter!(
-        "weir_deliveries_total",
-        "Events handed to subscribers and readers, by transport."
-    );
-    describe_counter!(
-        "weir_publishes_total",
-        "Events published through this edge, by transport and outcome."
-    );
-    describe_counter!(
-        "weir_verdicts_total",
-        "Verdicts told to readers and subscribers, by kind."
-    );
-    describe_counter!(
-        "weir_requests_total",
-        "HTTP requests answered, by route, method and status."
-    );
-    describe_histogram!(
-        "weir_request_seconds",
-        Unit::Seconds,
-        "Time from a request's head to the head of its answer, by route."
-    );
-    describe_counter!("weir_websockets_opened_total", "WebSockets opened.");
-    describe_counter!(
-        "weir_websockets_closed_total",
-        "WebSockets ended, by the name of their close code; `lost` had none."
-    );
-    describe_counter!(
-        "weir_forwarded_total",
-        "Requests taken to the edge that has their session, by kind (`request` or `websocket`) and outcome: `answered`, or `gone` if that edge is."
-    );
-    describe_gauge!(
-        "weir_socketio_sockets",
-        "Socket.IO clients in namespaces, by namespace as it is configured."
-    );
-    describe_counter!(
-        "weir_socketio_sessions_total",
-        "Socket.IO clients let in, by how: `fresh`, `recovered`, or `lost` for those whose session was gone."
-    );
-    describe_counter!(
-        "weir_socketio_events_total",
-        "Events of Socket.IO clients, by what they led to: `route`, `built_in`, or `refused`."
-    );
-    describe_counter!(
-        "weir_socketio_violations_total",
-        "Socket.IO connections that were closed because the client broke the protocol, by how."
-    );
-    describe_counter!(
-        "weir_rate_limited_total",
-        "Requests and publishes refused by the rate limits, by kind."
-    );
-    describe_histogram!(
-        "weir_ready_seconds",
-        Unit::Seconds,
-        "Time the log took to answer a readiness check."
-    );
-    describe_socketio();
-    describe_broker();
-}
-
-fn describe_socketio() {
-    describe_counter!(
-        "weir_engine_sessions_opened_total",
-        "Engine.IO sessions opened, by the transport they began with."
-    );
-    describe_counter!(
-        "weir_engine_sessions_closed_total",
-        "Engine.IO sessions ended, by why: `client`, `lost`, `broken`, `protocol` or `draining`."
-    );
-    describe_counter!(
-        "weir_engine_upgrades_total",
-        "Engine.IO sessions that changed from polling to WebSocket."
-    );
-}
-
-fn describe_broker() {
-    describe_gauge!("weir_tail_streams", "Streams this edge follows in the log.");
-    describe_gauge!(
-        "weir_redis_memory_used_bytes",
-        Unit::Bytes,
-        "Memory that Redis uses."
-    );
-    describe_gauge!(
-        "weir_redis_memory_max_bytes",
-        Unit::Bytes,
-        "Memory that Redis may use; 0 is without bound."
-    );
-    describe_gauge!("weir_ring_bytes", "Bytes of recent history held in memory.");
-    describe_counter!(
-        "weir_ring_hits_total",
-        "Reads of subscribers served from recent history in memory."
-    );
-    describe_counter!(
-        "weir_catch_up_reads_total",
-        "Pages read from the log for subscribers that were behind."
-    );
-    describe_counter!(
-        "weir_shared_page_reads_total",
-        "Pages that served several subscribers with one read."
-    );
-    describe_counter!(
-        "weir_fell_behind_total",
-        "Subscribers that left live mode because they were slow."
-    );
-    describe_counter!(
-        "weir_tail_reconnects_total",
-        "Times the tail lost its connection to Redis."
-    );
-    describe_counter!(
-        "weir_tail_rejoins_total",
-        "Times a followed stream no longer joined what was delivered."
-    );
-    describe_counter!(
-        "weir_ephemerals_sent_total",
-        "Ephemeral events handed to the connection to Redis."
-    );
-    describe_counter!(
-        "weir_ephemerals_dropped_total",
-        "Ephemeral events that were not sent, for want of a connection or of room in its queue."
-    );
-    describe_histogram!(
-        "weir_tail_lag_seconds",
-        Unit::Seconds,
-        "Age of an event when the tail hands it to subscribers, by the clocks of Redis and of this edge."
-    );
-    describe_histogram!(
-        "weir_redis_latency_seconds",
-        Unit::Seconds,
-        "Time Redis took to answer, by operation."
-    );
-}
-
 /// A connection was accepted.
 pub fn connection_opened() {
     counter!("weir_connections_total").increment(1);
@@ -194,6 +68,21 @@ pub fn connection_opened() {
 /// A connection ended.
 pub fn connection_closed() {
     gauge!("weir_connections").decrement(1.0);
+}
+
+/// So many connections are allowed at the same time.
+pub fn connections_allowed(connections: usize) {
+    gauge!("weir_connections_max").set(connections as f64);
+}
+
+/// This edge can append and tail right now, or cannot.
+pub fn ready(ready: bool) {
+    gauge!("weir_ready").set(f64::from(u8::from(ready)));
+}
+
+/// This edge has begun to shut down.
+pub fn draining() {
+    gauge!("weir_draining").set(1.0);
 }
 
 /// A request's answer has begun.
@@ -248,21 +137,25 @@ pub fn ready_checked(took: Duration) {
 /// A WebSocket was opened.
 pub fn websocket_opened() {
     counter!("weir_websockets_opened_total").increment(1);
+    gauge!("weir_websockets").increment(1.0);
 }
 
 /// A WebSocket ended; `end` is the name of its close code, or `lost`.
 pub fn websocket_closed(end: &'static str) {
     counter!("weir_websockets_closed_total", "end" => end).increment(1);
+    gauge!("weir_websockets").decrement(1.0);
 }
 
 /// An Engine.IO session began with this transport.
 pub fn engine_opened(transport: &'static str) {
     counter!("weir_engine_sessions_opened_total", "transport" => transport).increment(1);
+    gauge!("weir_engine_sessions").increment(1.0);
 }
 
 /// An Engine.IO session ended, for this reason.
 pub fn engine_closed(end: &'static str) {
     counter!("weir_engine_sessions_closed_total", "end" => end).increment(1);
+    gauge!("weir_engine_sessions").decrement(1.0);
 }
 
 /// An Engine.IO session changed from polling to WebSocket.
