@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
+use crate::trace::TraceParent;
 use crate::{Cursor, EntryId, StreamName};
 
 /// The event name of an entry that was published without one.
@@ -133,6 +134,11 @@ impl Event {
     /// The name, with the default filled in.
     pub fn name(&self) -> &str {
         self.name.as_ref().map_or(DEFAULT_EVENT, Text::as_str)
+    }
+
+    /// The place of its publish in a trace; `None` too if what is stored is no `traceparent`.
+    pub fn traceparent(&self) -> Option<TraceParent> {
+        self.trace.as_ref()?.as_str().parse().ok()
     }
 
     /// Bytes of all its parts: what limits and buffers count.

@@ -138,7 +138,7 @@ fn pack(event: &Event, push_meta: impl FnOnce(&mut Vec<u8>, Option<&str>)) -> By
     Bytes::from(out)
 }
 
-/// `{"stream","event"?,"id","cursor","time","user"?}`
+/// `{"stream","event"?,"id","cursor","time","user"?,"traceparent"?}`
 fn push_meta(out: &mut Vec<u8>, entry: &Entry, other_name: Option<&str>) {
     push_origin(out, &entry.stream, &entry.event, other_name);
     let _ = write!(
@@ -150,7 +150,7 @@ fn push_meta(out: &mut Vec<u8>, entry: &Entry, other_name: Option<&str>) {
     out.push(b'}');
 }
 
-/// `{"stream","event"?,"user"?`: what every meta object begins with.
+/// `{"stream","event"?,"user"?,"traceparent"?`: what every meta object begins with.
 fn push_origin(out: &mut Vec<u8>, stream: &StreamName, event: &Event, other_name: Option<&str>) {
     let _ = write!(out, "{{\"stream\":\"{stream}\"");
     if let Some(name) = other_name {
@@ -160,6 +160,9 @@ fn push_origin(out: &mut Vec<u8>, stream: &StreamName, event: &Event, other_name
     if let Some(user) = &event.user {
         out.extend_from_slice(b",\"user\":");
         push_json_string(out, user.as_str());
+    }
+    if let Some(trace) = event.traceparent() {
+        let _ = write!(out, ",\"traceparent\":\"{trace}\"");
     }
 }
 

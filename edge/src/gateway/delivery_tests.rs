@@ -60,10 +60,14 @@ fn data_then_meta_byte_for_byte() {
     let mut event = json_event(r#"{"title": "Weirs"}"#);
     event.name = Some("edit".into());
     event.user = Some(Text::from("a \"b\""));
+    event.trace = Some(Text::from(
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ));
     assert_eq!(
         text(&stored(event)),
         concat!(
-            r#"["edit",{"title": "Weirs"},{"stream":"doc:42","user":"a \"b\"","id":"1767225600000-3","#,
+            r#"["edit",{"title": "Weirs"},{"stream":"doc:42","user":"a \"b\"","#,
+            r#""traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","id":"1767225600000-3","#,
             r#""cursor":"1767225600000-3.42","time":"2026-01-01T00:00:00.000Z"}"#
         )
     );

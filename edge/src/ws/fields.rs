@@ -71,6 +71,8 @@ pub(super) struct Fields<'a> {
     pub(super) pattern: Option<String>,
     #[serde(default)]
     pub(super) key: Option<String>,
+    #[serde(default)]
+    pub(super) traceparent: Option<String>,
     #[serde(default, borrow, deserialize_with = "present")]
     data: Option<&'a RawValue>,
 }
@@ -172,6 +174,7 @@ impl Fields<'_> {
             ("event", self.event.is_some()),
             ("match", self.pattern.is_some()),
             ("key", self.key.is_some()),
+            ("traceparent", self.traceparent.is_some()),
         ];
         given
             .into_iter()

@@ -4,6 +4,7 @@
 //! frame does not know is refused, because a typing error in `from` must not silently become "from now on".
 
 use broker::{Filter, From, NewEvent, ReadRequest};
+use shared::trace::TraceParent;
 use shared::{EntryId, Event, StreamName, Text};
 
 use super::fields::{Data, Events, Fields, Ref, parse};
@@ -115,6 +116,11 @@ impl Fields<'_> {
             }
             None => None,
         };
+        let trace = self.traceparent.take().map(|text| text.parse::<TraceParent>());
+        let trace = trace
+            .transpose()
+            .map_err(|e| event(format!("\"traceparent\": {e}")))?;
+        new.event.trace = trace.map(TraceParent::to_text);
         new.key = self.key.take().map(|key| key.parse()).transpose()?;
         Ok(Request::Publish(stream, new))
     }

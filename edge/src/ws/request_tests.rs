@@ -220,6 +220,8 @@ invalid_frame | stream | {"type": "publish", "data": 1}
 invalid_event | event | {"type": "publish", "stream": "s", "data": 1, "event": ["a"]}
 invalid_event | name is empty | {"type": "publish", "stream": "s", "data": 1, "event": ""}
 invalid_key | key | {"type": "publish", "stream": "s", "data": 1, "key": ""}
+invalid_event | traceparent | {"type": "publish", "stream": "s", "data": 1, "traceparent": "00-7-7-00"}
+invalid_frame | traceparent | {"type": "page", "stream": "s", "traceparent": "x"}
 invalid_frame | filter | {"type": "page", "stream": "s", "match": "x"}
 invalid_parameter | limit | {"type": "page", "stream": "s", "limit": 0}
 invalid_parameter | 1 to 1000 | {"type": "page", "stream": "s", "limit": 1001}

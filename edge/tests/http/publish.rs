@@ -215,6 +215,10 @@ async fn a_trace_is_taken_on_and_answered() {
         .map(|e| e.event.trace.as_ref().map(|t| t.as_str().to_owned()))
         .collect();
     assert_eq!(traces, [Some(sent.to_owned()), None]);
+    // It comes with the event to those who read it.
+    let (_, page) = get(&edge, "/v1/streams/a").await;
+    assert_eq!(page["events"][0]["traceparent"], sent);
+    assert_eq!(page["events"][1].get("traceparent"), None);
 }
 
 #[tokio::test]

@@ -135,6 +135,9 @@ pub fn entry_json_prefix(out: &mut Vec<u8>, entry: &Entry) {
         out.extend_from_slice(b",\"user\":");
         push_json_string(out, user.as_str());
     }
+    if let Some(trace) = entry.event.traceparent() {
+        let _ = write!(out, ",\"traceparent\":\"{trace}\"");
+    }
     out.extend_from_slice(b",\"cursor\":\"");
 }
 

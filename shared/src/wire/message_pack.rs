@@ -186,7 +186,8 @@ pub(super) fn push_ref(out: &mut Vec<u8>, value: &ValueRef<'_>) {
 /// The entry as one MessagePack map with its own cursor; same keys and order as the JSON form.
 pub fn entry_message_pack(entry: &Entry) -> Bytes {
     let mut out = Vec::with_capacity(entry.encoded_bytes());
-    let pairs: u8 = if entry.event.user.is_some() { 7 } else { 6 };
+    let trace = entry.event.traceparent();
+    let pairs = 6 + u8::from(entry.event.user.is_some()) + u8::from(trace.is_some());
     out.push(0x80 | pairs);
     push_str(&mut out, "id");
     push_str(&mut out, &entry.cursor.id.to_string());
@@ -206,6 +207,10 @@ pub fn entry_message_pack(entry: &Entry) -> Bytes {
     if let Some(user) = &entry.event.user {
         push_str(&mut out, "user");
         push_str(&mut out, user.as_str());
+    }
+    if let Some(trace) = trace {
+        push_str(&mut out, "traceparent");
+        push_str(&mut out, &trace.to_string());
     }
     push_str(&mut out, "cursor");
     push_str(&mut out, &entry.cursor.to_string());

@@ -1,6 +1,6 @@
 //! An entry on the wire: JSON and MessagePack, with the same keys.
 //!
-//! `{"id","stream","event","data","time","user"?,"cursor"}`. The cursor stands last: a subscriber to several
+//! `{"id","stream","event","data","time","user"?,"traceparent"?,"cursor"}`. The cursor stands last: a subscriber to several
 //! streams is given a cursor of its own, so everything before it can be encoded once and shared.
 
 mod json;

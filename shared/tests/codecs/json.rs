@@ -22,11 +22,16 @@ fn an_entry_is_written_as_documented() {
     event.name = Some(Text::from("edit"));
     event.user = Some(Text::from("ann"));
     event.session = Some(Text::from("not told"));
+    event.trace = Some(Text::from(
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ));
     let cursor = Cursor::new(EntryId::new(1_767_323_045_678, 1), 42);
     let entry = Entry::new("doc:1".parse().unwrap(), cursor, event);
     let expected = concat!(
         r#"{"id":"1767323045678-1","stream":"doc:1","event":"edit","data":{"n": 1},"#,
-        r#""time":"2026-01-02T03:04:05.678Z","user":"ann","cursor":"1767323045678-1.42"}"#
+        r#""time":"2026-01-02T03:04:05.678Z","user":"ann","#,
+        r#""traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","#,
+        r#""cursor":"1767323045678-1.42"}"#
     );
     assert_eq!(wire::entry_json(&entry), expected);
 }
@@ -113,12 +118,17 @@ fn assert_is_an_entry(line: &[u8], entry: &Entry) -> Result<(), TestCaseError> {
     if entry.event.user.is_some() {
         keys.insert(5, "user");
     }
+    let trace = entry.event.traceparent().map(|trace| trace.to_string());
+    if trace.is_some() {
+        keys.insert(keys.len() - 1, "traceparent");
+    }
     prop_assert!(json.as_object().unwrap().keys().eq(keys));
     prop_assert_eq!(&json["id"], &entry.id().to_string());
     prop_assert_eq!(&json["stream"], entry.stream.as_str());
     prop_assert_eq!(&json["event"], entry.event.name());
     prop_assert_eq!(&json["cursor"], &entry.cursor.to_string());
     prop_assert_eq!(json["user"].as_str(), entry.event.user.as_ref().map(Text::as_str));
+    prop_assert_eq!(json["traceparent"].as_str(), trace.as_deref());
     prop_assert_eq!(&json["data"], &parsed(&wire::json_of_payload(&entry.event.data)));
     Ok(())
 }

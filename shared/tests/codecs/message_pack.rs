@@ -144,7 +144,7 @@ proptest! {
         let json: Json = serde_json::from_slice(&wire::entry_json(&entry)).unwrap();
         let keys = pairs.iter().map(|(key, _)| key.as_str().unwrap());
         prop_assert!(json.as_object().unwrap().keys().eq(keys));
-        for key in ["id", "stream", "event", "time", "user", "cursor"] {
+        for key in ["id", "stream", "event", "time", "user", "traceparent", "cursor"] {
             prop_assert_eq!(text(key), json.get(key).and_then(Json::as_str), "{}", key);
         }
         prop_assert_eq!(text("user"), entry.event.user.as_ref().map(Text::as_str));

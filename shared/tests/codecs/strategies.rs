@@ -6,6 +6,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value as Json;
+use shared::trace::TraceParent;
 use shared::{Cursor, Entry, EntryId, Event, Payload, StreamName, Text, wire};
 
 pub(crate) const NAME: &str = "[a-zA-Z0-9._:/-]{1,200}";
@@ -108,7 +109,13 @@ pub(crate) fn payload() -> impl Strategy<Value = Payload> {
 
 pub(crate) fn event() -> impl Strategy<Value = Event> {
     let part = || option::of(text().prop_filter_map("an empty part is none", non_empty));
-    let parts = (part(), payload(), any::<bool>(), part(), part(), part());
+    // Foreign publishers may store anything as the trace.
+    let trace = prop_oneof![
+        part(),
+        (1..=u128::MAX, 1..=u64::MAX)
+            .prop_map(|(trace, parent)| Some(TraceParent::new(trace, parent).to_text())),
+    ];
+    let parts = (part(), payload(), any::<bool>(), part(), part(), trace);
     parts.prop_map(|(name, data, spread, user, session, trace)| Event {
         name,
         spread: spread && data.is_array(),

@@ -36,8 +36,11 @@ impl Session {
                 }
             }
             Request::Publish(stream, mut new) => {
-                let trace = self.trace.own.child(self.random.u64(..));
-                new.event.trace = self.trace.received.map(|_| trace.to_text());
+                // The frame's own trace, or else a part of the connection's.
+                let given = new.event.traceparent();
+                let trace = given.unwrap_or_else(|| self.trace.own.child(self.random.u64(..)));
+                let stored = given.or(self.trace.received).map(|_| trace.to_text());
+                new.event.trace = stored;
                 let bytes = new.event.size_bytes();
                 self.publishes += 1;
                 self.publish_bytes += bytes;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use broker::Unavailable;
 use serde_json::{Value, json};
-use shared::{Cursor, Verdict};
+use shared::{Cursor, Text, Verdict};
 
 use super::*;
 
@@ -93,6 +93,14 @@ fn a_publish_becomes_an_append_and_its_outcome_an_answer() {
         let trace: TraceParent = new.event.trace.unwrap().as_str().parse().unwrap();
         assert_eq!((trace.trace_id, trace), (7, publishing.trace));
         assert_ne!(trace.parent_id, 7);
+
+        let sent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let frame = json!({"type": "publish", "stream": "doc:1", "data": 1, "traceparent": sent});
+        let Some(Output::Submit(own, new)) = tell(&mut session, frame).pop() else {
+            panic!("the frame was refused")
+        };
+        assert_eq!(new.event.trace.as_ref().map(Text::as_str), Some(sent));
+        assert_eq!(own.trace.to_string(), sent);
 
         session.appended(&publishing, appended(3), &mut out);
         let answer =
