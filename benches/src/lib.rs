@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod client;
+pub mod load;
 pub mod peers;
 pub mod report;
 pub mod results;

@@ -1,23 +1,34 @@
-//! `cargo run --release -p benches -- all|report|SCENARIO… [--smoke]`
+//! `cargo run --release -p benches -- all|report|SCENARIO… [--smoke]`, or `load --server URL` for a server that runs
+//! already.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
-use benches::Size;
-use benches::results;
 use benches::scenarios::Scenario;
+use benches::{Size, load, results};
 use clap::{Parser, ValueEnum};
 
 /// Measures Weir beside its peers and beside what bounds it.
 #[derive(Parser)]
-#[command(name = "weir-bench")]
+#[command(
+    name = "weir-bench",
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// What to measure.
     #[arg(required = true)]
     scenarios: Vec<Wanted>,
     /// A few seconds in all, to see that it works. Results are not kept.
     #[arg(long)]
     smoke: bool,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Load(load::command::Command),
 }
 
 #[derive(Debug, Clone)]
@@ -60,6 +71,11 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> anyhow::Result<()> {
     rlimit::increase_nofile_limit(u64::MAX).context("raising the limit of open files")?;
+    if let Some(Command::Load(load)) = args.command {
+        return load
+            .run(|outcome| println!("{}", results::text(std::slice::from_ref(outcome))))
+            .await;
+    }
     let size = if args.smoke { Size::Smoke } else { Size::Full };
     let scenarios = args.scenarios.iter().flat_map(|wanted| match wanted {
         Wanted::One(scenario) => std::slice::from_ref(scenario),

@@ -1,5 +1,8 @@
 //! What is measured.
 
+mod delivery;
+pub mod fan_out;
+pub mod firehose;
 pub mod idle;
 pub mod ingest;
 pub mod records;
@@ -14,6 +17,10 @@ use crate::results::Outcome;
 /// A scenario, by its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
+    /// One publisher to 1,000 sockets over two edges, from 20 events a second to as far as it goes.
+    FanOut,
+    /// One log at up to 50,000 events a second to 100 sockets over two edges.
+    Firehose,
     /// Redis CPU per event: 10,000 streams against one.
     Tail,
     /// Events per second in: HTTP NDJSON against pipelined XADD.
@@ -43,6 +50,8 @@ impl Scenario {
     /// Runs it. It holds what it finds against its targets itself, and fails if anything is lost that must not be.
     pub async fn measure(self, size: Size) -> anyhow::Result<Vec<Outcome>> {
         match self {
+            Self::FanOut => fan_out::measure(size).await,
+            Self::Firehose => firehose::measure(size).await,
             Self::Tail => tail::measure(size).await,
             Self::Ingest => ingest::measure(size).await,
             Self::Replay => replay::measure(size).await,

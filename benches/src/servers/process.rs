@@ -20,8 +20,11 @@ pub(super) struct Process {
 impl Process {
     /// Starts what `command` makes for a free port, and waits until it listens there.
     pub(super) async fn start(command: impl FnOnce(u16) -> anyhow::Result<Command>) -> anyhow::Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        // The port is held until the program is there, which may have to be built first.
+        let held = TcpListener::bind("127.0.0.1:0")?;
+        let address = held.local_addr()?;
         let mut command = command(address.port())?;
+        drop(held);
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command
             .stdin(Stdio::null())

@@ -26,7 +26,7 @@ pub(super) fn command(port: u16, redis: &str, settings: &Settings, folder: &Path
 
 fn configuration(settings: &Settings) -> String {
     format!(
-        "log.level = \"warn\"\nretention.entries = 100000000\n\
+        "log.level = \"error\"\nretention.entries = 100000000\n\
          socketio.ping_interval = \"{interval}ms\"\nsocketio.ping_timeout = \"{timeout}ms\"\n\
          ws.ping_interval = \"{interval}ms\"\nws.pong_timeout = \"{timeout}ms\"\n{more}",
         interval = settings.pings.interval.as_millis(),
