@@ -50,12 +50,12 @@ async fn tails_deliver_every_event() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ingest_acknowledges_every_line() {
-    assert_eq!(outcomes(Scenario::Ingest).await, Ok(2));
+    assert_eq!(outcomes(Scenario::Ingest).await, Ok(16));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_is_whole() {
-    assert_eq!(outcomes(Scenario::Replay).await, Ok(2));
+    assert_eq!(outcomes(Scenario::Replay).await, Ok(4));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,4 +66,9 @@ async fn every_session_is_stored_and_every_ephemeral_event_comes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_sockets_stay_connected() {
     assert_eq!(outcomes(Scenario::Idle).await, Ok(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_come_back_all_at_once_miss_nothing() {
+    assert_eq!(outcomes(Scenario::ResumeStorm).await, Ok(7));
 }

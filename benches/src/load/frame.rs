@@ -6,22 +6,22 @@ use anyhow::ensure;
 /// A message is no larger than this.
 const PAYLOAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-pub(super) const TEXT: u8 = 1;
-pub(super) const CLOSE: u8 = 8;
-pub(super) const PING: u8 = 9;
-pub(super) const PONG: u8 = 10;
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
 
 /// A frame from a server.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Frame<'a> {
-    pub(super) opcode: u8,
-    pub(super) payload: &'a [u8],
+pub(crate) struct Frame<'a> {
+    pub(crate) opcode: u8,
+    pub(crate) payload: &'a [u8],
     /// Bytes of all of it.
-    pub(super) length: usize,
+    pub(crate) length: usize,
 }
 
 /// The frame at the beginning of `bytes`, if all of it is there.
-pub(super) fn first(bytes: &[u8]) -> anyhow::Result<Option<Frame<'_>>> {
+pub(crate) fn first(bytes: &[u8]) -> anyhow::Result<Option<Frame<'_>>> {
     let [flags, length, rest @ ..] = bytes else {
         return Ok(None);
     };
@@ -48,8 +48,17 @@ pub(super) fn first(bytes: &[u8]) -> anyhow::Result<Option<Frame<'_>>> {
     }))
 }
 
+/// Appends the request for a WebSocket (section 1.3), whose answer has the status 101.
+pub(crate) fn write_handshake(out: &mut Vec<u8>, target: &str, host: &str) {
+    let request = format!(
+        "GET {target} HTTP/1.1\r\nhost: {host}\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: d2VpciBpcyBtZWFzdXJlZA==\r\n\r\n"
+    );
+    out.extend_from_slice(request.as_bytes());
+}
+
 /// Appends a frame of a client, masked. `content` appends its payload.
-pub(super) fn write(out: &mut Vec<u8>, opcode: u8, content: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn write(out: &mut Vec<u8>, opcode: u8, content: impl FnOnce(&mut Vec<u8>)) {
     // The head has its longest form that a payload of 64 KiB needs, so that its length can be put in afterwards.
     let begin = out.len();
     out.extend_from_slice(&[0x80 | opcode, 0x80 | 126, 0, 0]);

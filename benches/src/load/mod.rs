@@ -10,7 +10,7 @@ pub mod clock;
 pub mod command;
 mod connection;
 mod figures;
-mod frame;
+pub(crate) mod frame;
 mod http;
 pub mod payload;
 mod publisher;

@@ -7,6 +7,7 @@ pub mod idle;
 pub mod ingest;
 pub mod records;
 pub mod replay;
+pub mod resume_storm;
 pub mod tail;
 
 use clap::ValueEnum;
@@ -23,10 +24,12 @@ pub enum Scenario {
     Firehose,
     /// Redis CPU per event: 10,000 streams against one.
     Tail,
-    /// Events per second in: HTTP NDJSON against pipelined XADD.
+    /// Events per second in, each acknowledged, over HTTP, WebSocket and Socket.IO, against pipelined XADD.
     Ingest,
-    /// Events per second out: HTTP NDJSON against an XRANGE loop.
+    /// Events per second out, over NDJSON and WebSocket, against a bare XRANGE loop.
     Replay,
+    /// Clients that were cut off come back all at once.
+    ResumeStorm,
     /// Calls per second: session records against a bare pipeline; and ephemeral events.
     Records,
     /// Resident bytes for each idle Socket.IO client.
@@ -55,6 +58,7 @@ impl Scenario {
             Self::Tail => tail::measure(size).await,
             Self::Ingest => ingest::measure(size).await,
             Self::Replay => replay::measure(size).await,
+            Self::ResumeStorm => resume_storm::measure(size).await,
             Self::Records => records::measure(size).await,
             Self::Idle => idle::measure(size).await,
         }
