@@ -65,7 +65,12 @@ async fn every_session_is_stored_and_every_ephemeral_event_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_sockets_stay_connected() {
-    assert_eq!(outcomes(Scenario::Idle).await, Ok(4));
+    assert_eq!(outcomes(Scenario::Idle).await, Ok(6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_socket_connects_and_subscribes() {
+    assert_eq!(outcomes(Scenario::Connect).await, Ok(5));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! What is measured.
 
+pub mod connect;
 mod delivery;
 pub mod fan_out;
 pub mod firehose;
@@ -8,6 +9,7 @@ pub mod ingest;
 pub mod records;
 pub mod replay;
 pub mod resume_storm;
+mod sockets;
 pub mod tail;
 
 use clap::ValueEnum;
@@ -32,8 +34,10 @@ pub enum Scenario {
     ResumeStorm,
     /// Calls per second: session records against a bare pipeline; and ephemeral events.
     Records,
-    /// Resident bytes for each idle Socket.IO client.
+    /// Resident bytes of one server for each idle Socket.IO client: 10,000 and 50,000 of them.
     Idle,
+    /// Time and processor time until 10,000 Socket.IO clients are connected to one server and have subscribed.
+    Connect,
 }
 
 impl Scenario {
@@ -61,6 +65,7 @@ impl Scenario {
             Self::ResumeStorm => resume_storm::measure(size).await,
             Self::Records => records::measure(size).await,
             Self::Idle => idle::measure(size).await,
+            Self::Connect => connect::measure(size).await,
         }
     }
 }
