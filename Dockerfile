@@ -3,7 +3,7 @@ FROM rust:1.95-slim-bookworm AS build
 WORKDIR /weir
 COPY . .
 # Names of functions stay, for the traces of a crash; line numbers would be most of the image.
-RUN cargo build --locked --release --package edge --bin weir --config 'profile.release.debug=false'
+RUN cargo build --locked --release --package edge --features otlp --bin weir --config 'profile.release.debug=false'
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 LABEL org.opencontainers.image.title="Weir" \

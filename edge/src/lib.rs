@@ -10,15 +10,16 @@
 //! * [`gateway`] is Socket.IO on streams, over [`socketio`] and [`engineio`], the protocols below it; [`cluster`] takes its
 //!   requests to the edges that have their sessions;
 //! * [`error`] is the one place that turns an error into a status and a JSON body;
-//! * [`origins`] keeps foreign web pages out, [`rate`] slows down who asks too much; [`trace`] names connections and requests in the logs;
+//! * [`origins`] keeps foreign web pages out, [`rate`] slows down who asks too much; [`trace`] names connections and requests in the logs,
+//!   [`spans`] records them for OpenTelemetry;
 //! * [`metrics`] has one function for each thing that is counted; [`wire_slots`] says which encodings are shared.
 //!
 //! Around it: [`config`] is everything an operator may set, complete and checked before a port opens; [`cli`] is the
-//! command line (`weir serve`, `weir check-config`, `weir health`, `weir tail`,
-//! `weir publish`).
+//! command line (`weir serve`, `weir check-config`, `weir health`, `weir tail`, `weir publish`).
 //!
 //! The references for users are in `docs/`: the configuration, the HTTP interface, live tails, the WebSocket frames,
-//! Socket.IO, and the command-line clients.
+//! Socket.IO, the command-line clients, and a runbook. In `ops/` is what watches an edge, and what a cluster of
+//! containers is made with.
 
 pub mod app;
 mod appends;
@@ -40,6 +41,7 @@ mod random;
 pub mod rate;
 pub mod server;
 pub mod socketio;
+pub mod spans;
 pub mod trace;
 mod websocket;
 pub mod wire_slots;

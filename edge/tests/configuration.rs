@@ -126,6 +126,10 @@ fn mistakes_are_told_in_one_line_that_names_the_place() {
     );
     refused("rate.trusted_proxies = [\"lb\"]", "IP");
     refused("listen = ", "1:");
+}
+
+#[test]
+fn mistakes_about_other_edges_and_clients_are_told_too() {
     refused("socketio.path = \"socket.io\"", "socketio.path: \"socket.io\"");
     refused("socketio.path = \"/v1/\"", "socketio.path");
     refused("socketio.ping_interval = \"0s\"", "socketio.ping_interval");
@@ -148,6 +152,13 @@ fn mistakes_are_told_in_one_line_that_names_the_place() {
         "[[socketio.routes]]\nevent = \"e\"\naction = \"shout\"",
         "unknown variant `shout`",
     );
+    refused(
+        "otlp.endpoint = \"collector:4318\"",
+        "otlp.endpoint: expected the URL",
+    );
+    refused("otlp.protocol = \"grpc\"", "otlp.protocol: unknown variant");
+    #[cfg(not(feature = "otlp"))]
+    refused("otlp.endpoint = \"http://collector:4318\"", "without OTLP");
     refused("cluster.advertise = \"7400\"", "cluster.advertise");
     refused("cluster.advertise = \"http://a:1\"", "cluster.advertise");
     refused("cluster.advertise = \"[::1:7400\"", "cluster.advertise");

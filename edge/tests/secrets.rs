@@ -261,6 +261,10 @@ fn mistakes_about_secrets_do_not_repeat_them() {
             "cluster: is a section",
         ),
         (
+            format!("otlp.endpoint = \"http://me:{PASSWORD}@host\""),
+            "otlp.endpoint: expected the URL",
+        ),
+        (
             "cluster.secret = \"s3cret\"".into(),
             "cluster.secret: it is too short",
         ),
@@ -277,6 +281,11 @@ fn mistakes_about_secrets_do_not_repeat_them() {
         let told = silent(&ended, 2);
         assert!(told.contains(hint), "{text}: {told}");
     }
+}
+
+#[test]
+fn a_secret_without_quotes_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
     for number in ["123456789012345678", "1234567890.12345678", "0x75BCD15"] {
         let file = write(&folder, "weir.toml", &format!("redis.password = {number}"));
         let told = silent(&check_config(&["--config", &file], &[]), 2);

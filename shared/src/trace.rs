@@ -40,6 +40,11 @@ impl TraceParent {
         }
     }
 
+    /// Whether its maker records it, and wants it recorded.
+    pub fn is_sampled(self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
     /// The value as it is stored with an event.
     pub fn to_text(self) -> Text {
         Text::from(self.to_string())

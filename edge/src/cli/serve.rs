@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::Failure;
 use crate::app::AppState;
 use crate::config::{Config, ConfigErrors};
-use crate::{metrics, server};
+use crate::{metrics, server, spans};
 
 /// Exit status of a process that SIGINT ended (128 and the number of the signal).
 const EXIT_INTERRUPTED: u8 = 130;
@@ -51,12 +51,17 @@ pub async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     announce(&config, &listener, files)?;
 
     let shutdown = CancellationToken::new();
-    let serving = server::run(listener, AppState::new(config, log), shutdown.clone());
+    let state = AppState::new(config, log);
+    spans::install(&state.config.otlp, &state.edge.to_string())
+        .map_err(|e| Failure::Runtime(format!("otlp.endpoint: spans cannot be sent: {e}")))?;
+    let serving = server::run(listener, state, shutdown.clone());
     let mut serving = std::pin::pin!(serving);
     loop {
         tokio::select! {
             served = &mut serving => {
                 served.map_err(|e| Failure::Runtime(format!("the server failed: {e}")))?;
+                // It waits for the collector.
+                let _ = tokio::task::spawn_blocking(spans::shutdown).await;
                 info!("stopped");
                 return Ok(ExitCode::SUCCESS);
             }

@@ -6,7 +6,7 @@ use shared::telemetry::LogFormat;
 
 use super::{
     ClusterSettings, Config, CorsSettings, DrainSettings, LimitSettings, LogSettings, MemorySettings,
-    PublishSettings, RateSettings, RedisSettings, SocketIoSettings, TailSettings, WsSettings,
+    OtlpSettings, PublishSettings, RateSettings, RedisSettings, SocketIoSettings, TailSettings, WsSettings,
 };
 
 impl Default for Config {
@@ -26,6 +26,7 @@ impl Default for Config {
             retention: RetentionRules::default(),
             hub: HubConfig::default(),
             memory: MemorySettings::default(),
+            otlp: OtlpSettings::default(),
             drain: DrainSettings::default(),
         }
     }

@@ -73,6 +73,8 @@ pub struct Config {
     pub hub: HubConfig,
     /// The in-memory engine.
     pub memory: MemorySettings,
+    /// Spans for OpenTelemetry.
+    pub otlp: OtlpSettings,
     /// The end.
     pub drain: DrainSettings,
 }
@@ -296,6 +298,29 @@ pub struct MemorySettings {
         deserialize_with = "units::bytes"
     )]
     pub bytes_max: usize,
+}
+
+/// Spans for OpenTelemetry.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct OtlpSettings {
+    /// The collector that takes spans over OTLP/HTTP, such as `"http://127.0.0.1:4318"`. Without it none are sent.
+    pub endpoint: Option<String>,
+    /// `"protobuf"` or `"json"`.
+    pub protocol: OtlpProtocol,
+}
+
+/// How spans are encoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum OtlpProtocol {
+    /// What every collector takes.
+    #[default]
+    Protobuf,
+    /// For people who look at it.
+    Json,
 }
 
 /// The end of an edge.

@@ -12,6 +12,7 @@ use super::load::{ConfigError, ConfigErrors};
 use super::{Config, LimitSettings, SocketIoSettings};
 use crate::gateway::Namespaces;
 use crate::origins::Origins;
+use crate::spans;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -43,6 +44,9 @@ impl Config {
         checks.tails(self);
         checks.lasts("drain.deadline", self.drain.deadline, Duration::ZERO..=DAY);
         checks.socketio(&self.socketio);
+        if let Some(endpoint) = &self.otlp.endpoint {
+            checks.otlp(endpoint);
+        }
         checks.cluster(self);
         ConfigErrors::none_of(checks.errors)
     }
@@ -133,6 +137,19 @@ impl Checks {
         if let Err(problem) = Namespaces::compile(settings) {
             self.errors.push(ConfigError(problem));
         }
+    }
+
+    fn otlp(&mut self, endpoint: &str) {
+        let is_url = reqwest::Url::parse(endpoint).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
+        });
+        // It is not repeated: what is wrong with it may be a password.
+        self.that("otlp.endpoint", is_url, || {
+            "expected the URL of a collector, such as http://127.0.0.1:4318, without user or password".into()
+        });
+        self.that("otlp.endpoint", spans::AVAILABLE, || {
+            "this program was built without OTLP (the cargo feature `otlp`)".into()
+        });
     }
 
     fn cluster(&mut self, config: &Config) {

@@ -13,6 +13,7 @@ use crate::error::{ApiError, Code};
 use crate::metrics;
 use crate::rate::Client;
 use crate::server::Peer;
+use crate::spans;
 use crate::trace::RequestTrace;
 
 /// Names, admits, answers and counts a request.
@@ -32,6 +33,7 @@ pub(crate) async fn observe_engine(State(state): State<AppState>, request: Reque
 async fn watch(admitted: Result<Client, ApiError>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let trace = RequestTrace::of(request.headers());
+    let begun_at = spans::now_if_wanted(trace.own);
     let method = method_label(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let span = info_span!("request", trace = %trace.id(), method, path = request.uri().path());
@@ -49,12 +51,9 @@ async fn watch(admitted: Result<Client, ApiError>, mut request: Request, next: N
     let status = response.status().as_u16();
     let took = begun.elapsed();
     // Unknown paths are counted together: their number is not bounded.
-    metrics::request(
-        route.as_ref().map_or("unknown", MatchedPath::as_str),
-        method,
-        status,
-        took,
-    );
+    let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
+    metrics::request(route, method, status, took);
+    spans::request(&trace, method, route, status, begun_at);
     span.in_scope(|| debug!(status, took_ms = took.as_secs_f64() * 1e3, "answered"));
     response
 }

@@ -1,5 +1,7 @@
 //! What a session wants done.
 
+use std::time::SystemTime;
+
 use broker::{From, Generation, NewEvent, ReadRequest};
 use bytes::Bytes;
 use shared::trace::TraceParent;
@@ -68,6 +70,10 @@ pub(crate) struct Publishing {
     pub(crate) stream: StreamName,
     /// Its own place in the connection's trace.
     pub(crate) trace: TraceParent,
+    /// The ID of the span above it.
+    pub(crate) parent: u64,
+    /// When it was handed to the log, if that is recorded; set by who does it.
+    pub(crate) begun: Option<SystemTime>,
     pub(super) ack: Option<AckId>,
     pub(super) bytes: usize,
 }

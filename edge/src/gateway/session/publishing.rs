@@ -35,6 +35,8 @@ impl Session {
         let publishing = Publishing {
             stream,
             trace,
+            parent: self.trace.own.parent_id,
+            begun: None,
             ack,
             bytes,
         };

@@ -25,6 +25,7 @@ use super::session::{Ids, Newcomer, Now, Order, Session};
 use crate::app::AppState;
 use crate::rate::{Client, RateLimits};
 use crate::socketio::{self, Emitter, Gone, Incoming};
+use crate::spans;
 
 use scratch::Scratch;
 use under_way::UnderWay;
@@ -140,6 +141,7 @@ impl Socket {
                 out.emit_pieces(pieces, attachments);
             });
             Gauges::told(deliveries);
+            spans::deliveries(TRANSPORT, deliveries);
             self.edge.delivered.increment(events);
             self.reader.poll_left(cx)
         })

@@ -15,6 +15,7 @@ use crate::gateway::gauges::TRANSPORT;
 use crate::gateway::session::{Now, Order, Publishing, Reading};
 use crate::metrics;
 use crate::socketio::Emitter;
+use crate::spans::{self, Published};
 
 impl Socket {
     /// Takes the answers that are there; whether there were any.
@@ -61,6 +62,14 @@ impl Socket {
             Err(error) => error.code().as_str(),
         };
         metrics::published(TRANSPORT, label, 1);
+        spans::published(&Published {
+            transport: TRANSPORT,
+            stream: &publishing.stream,
+            trace: publishing.trace,
+            parent: publishing.parent,
+            begun: publishing.begun,
+            outcome: label,
+        });
         let id = outcome
             .as_ref()
             .ok()
@@ -150,7 +159,10 @@ impl Socket {
         }
     }
 
-    fn submit(&mut self, publishing: Publishing, new: NewEvent) {
+    fn submit(&mut self, mut publishing: Publishing, new: NewEvent) {
+        publishing.begun = publishing
+            .begun
+            .or_else(|| spans::now_if_wanted(publishing.trace));
         if let Some(calls) = &mut self.under_way
             && calls.is_submitting()
         {

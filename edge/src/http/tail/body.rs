@@ -17,6 +17,7 @@ use super::chunks::Chunks;
 use super::encoder::Encoder;
 use super::format::Format;
 use super::gauges::Gauges;
+use crate::spans;
 
 /// How much and how often.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +124,9 @@ impl<F: Format> Tail<F> {
                 self.batch = Vec::new().into_iter();
                 break;
             };
+            if let Delivery::Event(entry) = &delivery {
+                spans::delivered(self.gauges.transport(), entry);
+            }
             self.encoder.encode(delivery, &mut self.chunks);
         }
         self.gauges.count(self.encoder.take_tally());

@@ -19,6 +19,11 @@ impl Gauges {
         Self { transport, streams }
     }
 
+    /// The name of the transport in metrics.
+    pub(super) fn transport(&self) -> &'static str {
+        self.transport
+    }
+
     /// That much has been encoded for the connection.
     pub(super) fn count(&self, tally: Tally) {
         if tally.events > 0 {

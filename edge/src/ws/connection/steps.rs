@@ -13,6 +13,7 @@ use super::{Connection, Event};
 use crate::appends::{self, Ack};
 use crate::error::ApiError;
 use crate::metrics;
+use crate::spans::{self, Published};
 use crate::websocket::Incoming;
 use crate::ws::close::CloseCode;
 use crate::ws::format::Format;
@@ -68,6 +69,7 @@ impl Connection {
             socket.feed_delivery(format.opcode(), &frame)
         });
         self.gauges.delivered(&self.deliveries);
+        spans::deliveries(TRANSPORT, &self.deliveries);
         self.deliveries.clear();
         self.deliveries.shrink_to(IDLE_CAPACITY);
     }
@@ -80,6 +82,14 @@ impl Connection {
             Err(error) => error.code().as_str(),
         };
         metrics::published(TRANSPORT, label, 1);
+        spans::published(&Published {
+            transport: TRANSPORT,
+            stream: &publishing.stream,
+            trace: publishing.trace,
+            parent: publishing.parent,
+            begun: publishing.begun,
+            outcome: label,
+        });
         let id = outcome
             .as_ref()
             .ok()
@@ -106,7 +116,8 @@ impl Connection {
         None
     }
 
-    fn submit(&mut self, publishing: Publishing, new: NewEvent) {
+    fn submit(&mut self, mut publishing: Publishing, new: NewEvent) {
+        publishing.begun = spans::now_if_wanted(publishing.trace);
         let (log, publisher) = (Arc::clone(&self.log), self.publisher.clone());
         let stream = publishing.stream.clone();
         let mut submit = appends::submit(log, publisher, stream, publishing, new);

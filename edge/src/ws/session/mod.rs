@@ -10,7 +10,7 @@ mod requests;
 mod tests;
 
 use std::collections::{HashSet, VecDeque};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use broker::{Appended, Delivery, Filter, From, Joined, NewEvent, Page, ReadError, ReadRequest};
 use bytes::Bytes;
@@ -53,6 +53,10 @@ pub(crate) struct Publishing {
     pub(crate) stream: StreamName,
     /// Its own place in the connection's trace.
     pub(crate) trace: TraceParent,
+    /// The ID of the span above it.
+    pub(crate) parent: u64,
+    /// When it was handed to the log, if that is recorded; set by who does it.
+    pub(crate) begun: Option<SystemTime>,
     reference: Option<Ref>,
     bytes: usize,
 }

@@ -36,9 +36,10 @@ impl Session {
                 }
             }
             Request::Publish(stream, mut new) => {
-                // The frame's own trace, or else a part of the connection's.
+                // A part of the frame's own trace, or else of the connection's.
                 let given = new.event.traceparent();
-                let trace = given.unwrap_or_else(|| self.trace.own.child(self.random.u64(..)));
+                let above = given.unwrap_or(self.trace.own);
+                let trace = above.child(self.random.u64(..));
                 let stored = given.or(self.trace.received).map(|_| trace.to_text());
                 new.event.trace = stored;
                 let bytes = new.event.size_bytes();
@@ -47,6 +48,8 @@ impl Session {
                 let publishing = Publishing {
                     stream,
                     trace,
+                    parent: above.parent_id,
+                    begun: None,
                     reference,
                     bytes,
                 };

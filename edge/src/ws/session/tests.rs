@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use broker::Unavailable;
 use serde_json::{Value, json};
-use shared::{Cursor, Text, Verdict};
+use shared::{Cursor, Verdict};
 
 use super::*;
 
@@ -99,8 +99,9 @@ fn a_publish_becomes_an_append_and_its_outcome_an_answer() {
         let Some(Output::Submit(own, new)) = tell(&mut session, frame).pop() else {
             panic!("the frame was refused")
         };
-        assert_eq!(new.event.trace.as_ref().map(Text::as_str), Some(sent));
-        assert_eq!(own.trace.to_string(), sent);
+        let (sent, stored): (TraceParent, _) = (sent.parse().unwrap(), new.event.traceparent().unwrap());
+        assert_eq!((stored, own.parent), (own.trace, sent.parent_id));
+        assert_eq!((stored.trace_id, stored.flags), (sent.trace_id, 1));
 
         session.appended(&publishing, appended(3), &mut out);
         let answer =
