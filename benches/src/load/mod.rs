@@ -46,7 +46,7 @@ const LEAD: Duration = Duration::from_millis(20);
 /// How long after the last event is due deliveries of it still count.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long nothing may come until what is outstanding is given up.
-const SILENCE: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(10);
 /// Receive buffer of connections that can be slowed down: what they do not read is to wait at the server.
 const SLOW_RECEIVE_BYTES: usize = 4 * 1024;
 /// Latencies that are taken in a second at the most.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use crate::load::{Figures, Load, Phase, Protocol, Settled, Target};
-use crate::results::Outcome;
+use crate::results::{Judgment, Outcome};
 use crate::servers::{Cluster, Server, Settings};
 
 /// Who follows what, and how it is published.
@@ -141,6 +141,16 @@ impl Sweep {
 /// The sweep of a server, if it was measured.
 pub(super) fn of(sweeps: &[Sweep], server: Server) -> Option<&Sweep> {
     sweeps.iter().find(|sweep| sweep.server == server)
+}
+
+/// Adds targets to the outcome of Weir at a rate.
+pub(super) fn mark(outcomes: &mut [Outcome], rate: f64, judgments: Vec<Judgment>) {
+    let weir = outcomes.iter_mut().find(|outcome| {
+        outcome.server == Server::Weir.name() && outcome.at.as_ref().is_some_and(|at| at.value == rate)
+    });
+    if let Some(outcome) = weir {
+        outcome.judgments.extend(judgments);
+    }
 }
 
 /// One number over another of the same kind; not a number if either is absent.

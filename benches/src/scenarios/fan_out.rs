@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::delivery::{Pace, Setup, Sweep, of, ratio, sweep};
+use super::delivery::{Pace, Setup, Sweep, mark, of, ratio, sweep};
 use crate::Size;
 use crate::load::Figures;
 use crate::results::{Judgment, Outcome};
@@ -53,7 +53,7 @@ fn judged(sweeps: &[Sweep]) -> Vec<Outcome> {
     let p99 = |server: Server| at(server).map(|figures| figures.quantile_us(0.99));
     let (weir, node, bare) = (cpu(Server::Weir), cpu(Server::NodeStreams), cpu(Server::Bare));
     let above = |cpu: Option<f64>| cpu.zip(bare).map(|(cpu, bare)| cpu - bare);
-    let judgments = [
+    let judgments = vec![
         Judgment::at_most(
             "edge CPU per delivery beside the bare write",
             ratio(weir, bare),
@@ -74,11 +74,6 @@ fn judged(sweeps: &[Sweep]) -> Vec<Outcome> {
         .iter()
         .flat_map(|sweep| sweep.outcomes("fan-out"))
         .collect();
-    let compared = outcomes.iter_mut().find(|outcome| {
-        outcome.server == Server::Weir.name() && outcome.at.as_ref().is_some_and(|at| at.value == COMPARED)
-    });
-    if let Some(outcome) = compared {
-        outcome.judgments.extend(judgments);
-    }
+    mark(&mut outcomes, COMPARED, judgments);
     outcomes
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::delivery::{Pace, Setup, Sweep, of, ratio, sweep};
+use super::delivery::{Pace, Setup, Sweep, mark, of, ratio, sweep};
 use crate::Size;
 use crate::load::Figures;
 use crate::results::{Judgment, Outcome};
@@ -53,7 +53,7 @@ fn judged(sweeps: &[Sweep]) -> Vec<Outcome> {
     let node = highest(Server::NodeStreams);
     let rate = |figures: &Figures| figures.events_per_second;
     let weir_there = node.and_then(|node| of(sweeps, Server::Weir)?.at(rate(node)));
-    let judgments = [
+    let judgments = vec![
         Judgment::at_most(
             "edge CPU per delivery beside Node's, at the highest rate of Node",
             ratio(weir_there.map(Figures::edge_us), node.map(Figures::edge_us)),
@@ -65,16 +65,11 @@ fn judged(sweeps: &[Sweep]) -> Vec<Outcome> {
             10.0,
         ),
     ];
-    let compared = node.map(rate);
     let mut outcomes: Vec<Outcome> = sweeps
         .iter()
         .flat_map(|sweep| sweep.outcomes("firehose"))
         .collect();
-    let compared = outcomes.iter_mut().find(|outcome| {
-        outcome.server == Server::Weir.name() && outcome.at.as_ref().map(|at| at.value) == compared
-    });
-    if let Some(outcome) = compared {
-        outcome.judgments.extend(judgments);
-    }
+    // If Node.js did not even get through the lowest rate, the targets stand there, without a number.
+    mark(&mut outcomes, node.map_or(RATES[0], rate), judgments);
     outcomes
 }

@@ -6,9 +6,12 @@ pub mod fan_out;
 pub mod firehose;
 pub mod idle;
 pub mod ingest;
+pub mod latency;
 pub mod records;
 pub mod replay;
 pub mod resume_storm;
+pub mod rooms;
+pub mod slow;
 mod sockets;
 pub mod tail;
 
@@ -24,7 +27,13 @@ pub enum Scenario {
     FanOut,
     /// One log at up to 50,000 events a second to 100 sockets over two edges.
     Firehose,
-    /// Redis CPU per event: 10,000 streams against one.
+    /// 10,000 streams with one subscriber each, events spread over them, against one stream.
+    Rooms,
+    /// From publish to delivery through two edges at 1,000 events a second.
+    Latency,
+    /// What 900 sockets notice of 100 that read at a hundredth of the rate.
+    SlowReaders,
+    /// Redis CPU per event, without edges: 10,000 streams against one.
     Tail,
     /// Events per second in, each acknowledged, over HTTP, WebSocket and Socket.IO, against pipelined XADD.
     Ingest,
@@ -59,6 +68,9 @@ impl Scenario {
         match self {
             Self::FanOut => fan_out::measure(size).await,
             Self::Firehose => firehose::measure(size).await,
+            Self::Rooms => rooms::measure(size).await,
+            Self::Latency => latency::measure(size).await,
+            Self::SlowReaders => slow::measure(size).await,
             Self::Tail => tail::measure(size).await,
             Self::Ingest => ingest::measure(size).await,
             Self::Replay => replay::measure(size).await,
