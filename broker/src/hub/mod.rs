@@ -34,6 +34,8 @@ pub struct HubConfig {
     pub rings_bytes_max: usize,
     /// Streams that are followed at the same time.
     pub streams_max: usize,
+    /// How long an event of a stream with many subscribers waits at the most for those that follow it.
+    pub gather_max: Duration,
     /// How long a stream without subscribers is still followed.
     pub linger: Duration,
 }
@@ -45,6 +47,7 @@ impl Default for HubConfig {
             ring_bytes_max: limits::RING_BYTES_MAX,
             rings_bytes_max: limits::RINGS_BYTES_MAX,
             streams_max: limits::STREAMS_TAILED_MAX,
+            gather_max: limits::GATHER_MAX,
             linger: limits::STREAM_LINGER,
         }
     }

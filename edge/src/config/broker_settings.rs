@@ -144,6 +144,14 @@ pub(super) struct HubFile {
     rings_bytes: usize,
     /// Streams this edge follows at the same time.
     streams: usize,
+    /// How long an event of a stream that many sockets follow waits at the most for those that come after it, so that all
+    /// of them go out in one write. An event after a pause never waits, nor do those of a stream that few follow; `"0s"`:
+    /// none does.
+    #[serde(
+        serialize_with = "units::write_duration",
+        deserialize_with = "units::duration"
+    )]
+    gather: Duration,
     /// How long a stream without subscribers is still followed.
     #[serde(
         serialize_with = "units::write_duration",
@@ -160,6 +168,7 @@ impl Default for HubFile {
             ring_bytes: default.ring_bytes_max,
             rings_bytes: default.rings_bytes_max,
             streams: default.streams_max,
+            gather: default.gather_max,
             linger: default.linger,
         }
     }
@@ -172,6 +181,7 @@ pub(super) fn hub<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HubConfi
         ring_bytes_max: file.ring_bytes,
         rings_bytes_max: file.rings_bytes,
         streams_max: file.streams,
+        gather_max: file.gather,
         linger: file.linger,
     })
 }
@@ -182,6 +192,7 @@ pub(super) fn write_hub<S: Serializer>(hub: &HubConfig, serializer: S) -> Result
         ring_bytes: hub.ring_bytes_max,
         rings_bytes: hub.rings_bytes_max,
         streams: hub.streams_max,
+        gather: hub.gather_max,
         linger: hub.linger,
     };
     file.serialize(serializer)

@@ -36,6 +36,7 @@ impl Config {
         checks.redis(self);
         checks.limits(&self.limits);
         checks.within("hub.ring_entries", self.hub.ring_entries_max, 1..=10_000_000);
+        checks.lasts("hub.gather", self.hub.gather_max, Duration::ZERO..=SECOND);
         checks.within("hub.streams", self.hub.streams_max, 1..=100_000_000);
         checks.within("memory.bytes", self.memory.bytes_max, MIB..=usize::MAX);
         checks.lasts("publish.hold", self.publish.hold, Duration::ZERO..=DAY);

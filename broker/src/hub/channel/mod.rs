@@ -11,10 +11,12 @@
 //! | [`ring`] | the ring of recent entries, and who finds its place in it |
 //! | [`ahead`] | who has read further in the log than the engine has published |
 //! | [`waiting`] | who is subscribed |
+//! | [`gather`] | when subscribers are told what was published |
 //! | [`ephemeral`] | ephemeral events |
 
 mod ahead;
 mod ephemeral;
+mod gather;
 mod ring;
 mod waiting;
 
@@ -30,6 +32,7 @@ use super::{HubConfig, Registration, RingBudget, lock};
 use ahead::Ahead;
 pub(crate) use ahead::AheadMark;
 use ephemeral::Ephemerals;
+use gather::Gather;
 pub(crate) use ring::{Epoch, Join, Pull};
 
 /// A ring that was idle this long is given up when memory gets tight.
@@ -42,6 +45,7 @@ pub struct Channel {
     stream: StreamName,
     entries_max: usize,
     bytes_max: usize,
+    gather_max: Duration,
     budget: Arc<RingBudget>,
     state: Mutex<State>,
     /// The number of the ephemeral event that comes next, so that nobody needs to look who has them all.
@@ -61,6 +65,7 @@ struct State {
     /// How often what was published turned out not to join the log.
     epoch: Epoch,
     ahead: Ahead,
+    gather: Gather,
     /// Everybody who is subscribed, those that ask for ephemeral events first.
     waiting: Vec<Arc<Registration>>,
     /// How many of them ask for ephemeral events.
@@ -92,6 +97,7 @@ impl Channel {
             base: FIRST_NUMBER,
             epoch: Epoch::default(),
             ahead: Ahead::default(),
+            gather: Gather::default(),
             waiting: Vec::new(),
             listeners: 0,
             ephemerals: None,
@@ -103,6 +109,7 @@ impl Channel {
             stream,
             entries_max: config.ring_entries_max.max(1),
             bytes_max: config.ring_bytes_max,
+            gather_max: config.gather_max,
             budget,
             state: Mutex::new(state),
             ephemeral_end: AtomicU64::new(0),
@@ -152,7 +159,7 @@ impl Channel {
     }
 
     /// Engine: the entries that follow the head, in order and without a hole, ordinals known.
-    pub fn publish(&self, entries: &[Arc<Entry>]) {
+    pub fn publish(self: &Arc<Self>, entries: &[Arc<Entry>]) {
         let Some(last) = entries.last() else { return };
         let mut state = lock(&self.state);
         debug_assert!(
@@ -163,8 +170,10 @@ impl Channel {
             // Some reader has read another history; whose, the log knows.
             return self.begin_anew(&mut state, last.cursor);
         }
+        let mut bytes = 0;
         for entry in entries {
             let cost_bytes = entry.cost_bytes();
+            bytes += cost_bytes;
             state.ring.push_back(entry.clone());
             state.ring_bytes += cost_bytes;
             self.budget.add(cost_bytes);
@@ -173,8 +182,9 @@ impl Channel {
             }
         }
         state.head = Some(last.cursor);
-        state.published_at = Instant::now();
-        state.ring_all();
+        let now = Instant::now();
+        state.published_at = now;
+        self.tell(&mut state, entries.len(), bytes, now);
     }
 
     /// Waits until the channel is open. Cancel-safe.

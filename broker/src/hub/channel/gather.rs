@@ -1,0 +1,204 @@
+//! When the subscribers of a channel are told that something was published.
+//!
+//! To wake a socket and to write to it costs nearly the same for one event as for ten. So when many follow a stream, events that come
+//! soon one after the other are told together. The first one after a pause is told at once; only those that follow it wait,
+//! and the longer the more sockets there are to be woken. A stream that few follow never waits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use super::{Channel, State, lock};
+
+/// How long events are gathered for each subscriber that is to be woken.
+const PER_SUBSCRIBER: Duration = Duration::from_micros(400);
+/// As long as no more than so many are to be woken, nothing waits.
+const FEW_SUBSCRIBERS: usize = 8;
+/// Nor does anything once this part of the ring is news.
+const RING_PART: usize = 4;
+
+/// What was told last, and what is still to be told.
+#[derive(Debug, Default)]
+pub(super) struct Gather {
+    told_at: Option<Instant>,
+    /// So much was published since.
+    entries: usize,
+    bytes: usize,
+    /// A task waits until it is time.
+    waits: bool,
+}
+
+impl Channel {
+    /// So much was published: tells everybody, now or a little later.
+    pub(super) fn tell(self: &Arc<Self>, state: &mut State, entries: usize, bytes: usize, now: Instant) {
+        let gather = &mut state.gather;
+        gather.entries += entries;
+        gather.bytes += bytes;
+        // Whoever is told too late finds that the ring has moved on, and has to read the log.
+        if gather.entries > self.entries_max / RING_PART || gather.bytes > self.bytes_max / RING_PART {
+            return state.tell_all(now);
+        }
+        if gather.waits {
+            return;
+        }
+        let due = state.gather.told_at.map(|told_at| told_at + self.pause(state));
+        match (due.filter(|due| *due > now), Handle::try_current()) {
+            (Some(due), Ok(runtime)) => {
+                state.gather.waits = true;
+                // It is not kept for that: nobody waits for a channel that is gone.
+                let channel = Arc::downgrade(self);
+                runtime.spawn(async move {
+                    tokio::time::sleep_until(due.into()).await;
+                    if let Some(channel) = channel.upgrade() {
+                        let mut state = lock(&channel.state);
+                        state.gather.waits = false;
+                        state.tell_all(Instant::now());
+                    }
+                });
+            }
+            _ => state.tell_all(now),
+        }
+    }
+
+    /// How long after the last time they are told again at the earliest.
+    fn pause(&self, state: &State) -> Duration {
+        let subscribers = state.waiting.len();
+        if subscribers <= FEW_SUBSCRIBERS {
+            return Duration::ZERO;
+        }
+        let subscribers = u32::try_from(subscribers).unwrap_or(u32::MAX);
+        PER_SUBSCRIBER.saturating_mul(subscribers).min(self.gather_max)
+    }
+}
+
+impl State {
+    fn tell_all(&mut self, now: Instant) {
+        self.gather = Gather {
+            told_at: Some(now),
+            waits: self.gather.waits,
+            ..Gather::default()
+        };
+        self.ring_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use bytes::Bytes;
+    use futures_util::task::noop_waker_ref;
+    use shared::{Cursor, Entry, EntryId, Event, Payload, StreamName};
+
+    use super::super::super::{Bell, HubConfig, Registration, RingBudget};
+    use super::*;
+
+    const GATHER: Duration = Duration::from_millis(20);
+
+    struct Bench {
+        channel: Arc<Channel>,
+        bells: Vec<Arc<Bell>>,
+        published: u64,
+    }
+
+    impl Bench {
+        fn new(subscribers: usize) -> Self {
+            let config = HubConfig {
+                ring_entries_max: 400,
+                gather_max: GATHER,
+                ..HubConfig::default()
+            };
+            let stream: StreamName = "s".parse().unwrap();
+            let budget = Arc::new(RingBudget::new(usize::MAX));
+            let channel = Arc::new(Channel::new(stream, &config, budget));
+            channel.open(Cursor::START);
+            let bells: Vec<Arc<Bell>> = (0..subscribers).map(|_| Arc::default()).collect();
+            for bell in &bells {
+                channel.register(Arc::new(Registration::new(bell.clone(), 0, false)));
+            }
+            Self {
+                channel,
+                bells,
+                published: 0,
+            }
+        }
+
+        fn publish(&mut self, count: u64) {
+            let entries: Vec<_> = (self.published + 1..=self.published + count)
+                .map(|n| {
+                    let event = Event::new(Payload::Json(Bytes::from_static(b"1")));
+                    let cursor = Cursor::new(EntryId::new(n, 0), n);
+                    Arc::new(Entry::new(self.channel.stream().clone(), cursor, event))
+                })
+                .collect();
+            self.published += count;
+            self.channel.publish(&entries);
+        }
+
+        /// Whether everybody was told since this was asked last; all are told or none.
+        fn told(&self) -> bool {
+            let told: Vec<bool> = self.bells.iter().map(|bell| bell.take(1).count() == 1).collect();
+            assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
+            told[0]
+        }
+
+        async fn told_by_itself(&self) {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while self.bells[0]
+                .poll_rung(&std::task::Context::from_waker(noop_waker_ref()))
+                .is_pending()
+            {
+                assert!(Instant::now() < deadline, "nobody is told");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert!(self.told());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_is_told_at_once_and_those_that_follow_it_together() {
+        let mut bench = Bench::new(1_000);
+        bench.publish(1);
+        assert!(bench.told());
+        let before = Instant::now();
+        bench.publish(1);
+        bench.publish(2);
+        match bench.told() {
+            // This machine has slept meanwhile.
+            true => assert!(before.elapsed() >= GATHER),
+            false => bench.told_by_itself().await,
+        }
+        // What comes after a pause waits for nothing.
+        tokio::time::sleep(2 * GATHER).await;
+        bench.publish(1);
+        assert!(bench.told());
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_few_follow_never_waits() {
+        let mut bench = Bench::new(FEW_SUBSCRIBERS);
+        for _ in 0..100 {
+            bench.publish(1);
+            assert!(bench.told());
+        }
+    }
+
+    #[tokio::test]
+    async fn much_news_does_not_wait_until_the_ring_has_moved_on() {
+        let mut bench = Bench::new(1_000);
+        bench.publish(1);
+        assert!(bench.told());
+        bench.publish(101);
+        assert!(bench.told());
+    }
+
+    #[test]
+    fn without_a_clock_nothing_waits() {
+        let mut bench = Bench::new(1_000);
+        for _ in 0..10 {
+            bench.publish(1);
+            assert!(bench.told());
+        }
+    }
+}
