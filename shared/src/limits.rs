@@ -49,7 +49,7 @@ pub const RING_ENTRIES_MAX: usize = 8_192;
 pub const RING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Default for the bytes of all recent rings of one edge.
 pub const RINGS_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Default for how long an event of a stream with many subscribers waits at the most for those that follow it, so that they
+/// Default for how long an event of a stream with many events and subscribers waits at the most for those that follow it, so that they
 /// share a write: about what a display takes from one picture to the next.
 pub const GATHER_MAX: Duration = Duration::from_millis(20);
 /// How long a stream without subscribers stays in the hub, so that a reconnect storm meets its ring.

@@ -34,7 +34,7 @@ pub struct HubConfig {
     pub rings_bytes_max: usize,
     /// Streams that are followed at the same time.
     pub streams_max: usize,
-    /// How long an event of a stream with many subscribers waits at the most for those that follow it.
+    /// How long an event of a stream with many events and subscribers waits at the most for those that follow it.
     pub gather_max: Duration,
     /// How long a stream without subscribers is still followed.
     pub linger: Duration,

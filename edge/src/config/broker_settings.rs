@@ -144,9 +144,8 @@ pub(super) struct HubFile {
     rings_bytes: usize,
     /// Streams this edge follows at the same time.
     streams: usize,
-    /// How long an event of a stream that many sockets follow waits at the most for those that come after it, so that all
-    /// of them go out in one write. An event after a pause never waits, nor do those of a stream that few follow; `"0s"`:
-    /// none does.
+    /// How long an event waits at the most for those that come after it, so that all of them go out in one write. Only where
+    /// one event chases the other (eight in that time) and more than eight sockets follow the stream; `"0s"`: none does.
     #[serde(
         serialize_with = "units::write_duration",
         deserialize_with = "units::duration"

@@ -1,8 +1,8 @@
 //! When the subscribers of a channel are told that something was published.
 //!
-//! To wake a socket and to write to it costs nearly the same for one event as for ten. So when many follow a stream, events that come
-//! soon one after the other are told together. The first one after a pause is told at once; only those that follow it wait,
-//! and the longer the more sockets there are to be woken. A stream that few follow never waits.
+//! To wake a socket and to write to it costs nearly the same for one event as for ten. So when many follow a stream in which one
+//! event chases the other, they are told of several together, the later the more sockets there are to be woken. What does not come
+//! in such numbers that it would be worth the time is told at once, and so is everything of a stream that few follow.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +15,8 @@ use super::{Channel, State, lock};
 const PER_SUBSCRIBER: Duration = Duration::from_micros(400);
 /// As long as no more than so many are to be woken, nothing waits.
 const FEW_SUBSCRIBERS: usize = 8;
+/// As long as no more than so many events are to be expected in the longest wait, nothing waits either.
+const FEW_EVENTS: u32 = 8;
 /// Nor does anything once this part of the ring is news.
 const RING_PART: usize = 4;
 
@@ -22,6 +24,8 @@ const RING_PART: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Gather {
     told_at: Option<Instant>,
+    /// The time from one event to the next, of late; `None`: there was none.
+    gap: Option<Duration>,
     /// So much was published since.
     entries: usize,
     bytes: usize,
@@ -29,10 +33,24 @@ pub(super) struct Gather {
     waits: bool,
 }
 
+impl Gather {
+    /// Entries were published, so long after those before them. A pause is forgotten after some ten events.
+    fn hurry(&mut self, entries: usize, pause: Duration, gather_max: Duration) {
+        let entries = u32::try_from(entries).unwrap_or(u32::MAX).max(1);
+        let gap = pause.min(2 * gather_max) / entries;
+        self.gap = Some(match self.gap {
+            None => 2 * gather_max,
+            Some(before) => (before * 3 + gap) / 4,
+        });
+    }
+}
+
 impl Channel {
     /// So much was published: tells everybody, now or a little later.
     pub(super) fn tell(self: &Arc<Self>, state: &mut State, entries: usize, bytes: usize, now: Instant) {
         let gather = &mut state.gather;
+        gather.hurry(entries, now.duration_since(state.published_at), self.gather_max);
+        state.published_at = now;
         gather.entries += entries;
         gather.bytes += bytes;
         // Whoever is told too late finds that the ring has moved on, and has to read the log.
@@ -64,7 +82,8 @@ impl Channel {
     /// How long after the last time they are told again at the earliest.
     fn pause(&self, state: &State) -> Duration {
         let subscribers = state.waiting.len();
-        if subscribers <= FEW_SUBSCRIBERS {
+        let worth_it = |gap: Duration| gap * FEW_EVENTS < self.gather_max;
+        if subscribers <= FEW_SUBSCRIBERS || !state.gather.gap.is_some_and(worth_it) {
             return Duration::ZERO;
         }
         let subscribers = u32::try_from(subscribers).unwrap_or(u32::MAX);
@@ -76,6 +95,7 @@ impl State {
     fn tell_all(&mut self, now: Instant) {
         self.gather = Gather {
             told_at: Some(now),
+            gap: self.gather.gap,
             waits: self.gather.waits,
             ..Gather::default()
         };
@@ -136,6 +156,14 @@ mod tests {
             self.channel.publish(&entries);
         }
 
+        /// One event chases the other.
+        fn hurry(&mut self) {
+            for _ in 0..50 {
+                self.publish(1);
+            }
+            self.told();
+        }
+
         /// Whether everybody was told since this was asked last; all are told or none.
         fn told(&self) -> bool {
             let told: Vec<bool> = self.bells.iter().map(|bell| bell.take(1).count() == 1).collect();
@@ -157,10 +185,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_is_told_at_once_and_those_that_follow_it_together() {
+    async fn the_first_are_told_at_once_and_those_that_follow_them_together() {
         let mut bench = Bench::new(1_000);
-        bench.publish(1);
-        assert!(bench.told());
+        for _ in 0..5 {
+            bench.publish(1);
+            assert!(bench.told());
+        }
+        bench.hurry();
         let before = Instant::now();
         bench.publish(1);
         bench.publish(2);
@@ -169,15 +200,24 @@ mod tests {
             true => assert!(before.elapsed() >= GATHER),
             false => bench.told_by_itself().await,
         }
-        // What comes after a pause waits for nothing.
+        // What comes after a pause waits for nothing, nor does what comes now and then.
+        for _ in 0..20 {
+            tokio::time::sleep(GATHER / 2).await;
+            bench.publish(1);
+        }
         tokio::time::sleep(2 * GATHER).await;
-        bench.publish(1);
-        assert!(bench.told());
+        bench.told();
+        for _ in 0..3 {
+            tokio::time::sleep(GATHER / 2).await;
+            bench.publish(1);
+            assert!(bench.told());
+        }
     }
 
     #[tokio::test]
     async fn a_stream_that_few_follow_never_waits() {
         let mut bench = Bench::new(FEW_SUBSCRIBERS);
+        bench.hurry();
         for _ in 0..100 {
             bench.publish(1);
             assert!(bench.told());
@@ -187,8 +227,7 @@ mod tests {
     #[tokio::test]
     async fn much_news_does_not_wait_until_the_ring_has_moved_on() {
         let mut bench = Bench::new(1_000);
-        bench.publish(1);
-        assert!(bench.told());
+        bench.hurry();
         bench.publish(101);
         assert!(bench.told());
     }
@@ -196,7 +235,7 @@ mod tests {
     #[test]
     fn without_a_clock_nothing_waits() {
         let mut bench = Bench::new(1_000);
-        for _ in 0..10 {
+        for _ in 0..100 {
             bench.publish(1);
             assert!(bench.told());
         }

@@ -182,9 +182,7 @@ impl Channel {
             }
         }
         state.head = Some(last.cursor);
-        let now = Instant::now();
-        state.published_at = now;
-        self.tell(&mut state, entries.len(), bytes, now);
+        self.tell(&mut state, entries.len(), bytes, Instant::now());
     }
 
     /// Waits until the channel is open. Cancel-safe.
