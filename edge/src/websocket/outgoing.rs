@@ -65,6 +65,11 @@ impl Outgoing {
         self.bytes += self.copied.len() - before;
     }
 
+    /// The peer takes nothing for the moment: keeps no more memory than what waits needs.
+    pub(crate) fn settle_down(&mut self) {
+        self.copied.shrink_to_fit();
+    }
+
     /// Adds a close.
     pub(crate) fn push_close(&mut self, code: u16, reason: &str) {
         let code = code.to_be_bytes();
@@ -171,7 +176,7 @@ impl Outgoing {
 mod spare {
     use std::cell::Cell;
 
-    use shared::limits::SCRATCH_BYTES;
+    use shared::limits::WS_SHARED_PIECE_BYTES_MIN;
 
     thread_local! {
         static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -182,7 +187,7 @@ mod spare {
     }
 
     pub(super) fn give(mut memory: Vec<u8>) {
-        if memory.capacity() > 0 && memory.capacity() <= SCRATCH_BYTES {
+        if memory.capacity() > 0 && memory.capacity() <= WS_SHARED_PIECE_BYTES_MIN {
             memory.clear();
             SPARE.set(memory);
         }

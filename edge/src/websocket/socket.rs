@@ -110,7 +110,10 @@ impl Socket {
                 [slice] => stream.poll_write(cx, slice),
                 slices => stream.poll_write_vectored(cx, slices),
             };
-            self.blocked |= written.is_pending();
+            if written.is_pending() {
+                self.blocked = true;
+                out.settle_down();
+            }
             match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => out.advance(count),
