@@ -9,8 +9,12 @@ use broker::{AppendError, Appended, Log, NewEvent, Receipt};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use shared::StreamName;
+use tracing::debug;
 
+use crate::error::ApiError;
+use crate::metrics;
 use crate::rate::{Client, RateLimits};
+use crate::spans::{self, Published};
 
 /// An event that waits for its place in the log's queue.
 pub(crate) type Submit<P> = BoxFuture<'static, (P, Result<Receipt, AppendError>)>;
@@ -33,6 +37,20 @@ pub(crate) fn submit<P: Send + 'static>(
         (publishing, receipt)
     }
     .boxed()
+}
+
+/// The outcome of a publish is known: counts it, and writes it to the trace and to the log of this process.
+pub(crate) fn report(publish: &Published<'_>, outcome: &Result<Appended, ApiError>) {
+    let label = match outcome {
+        Ok(Appended { duplicate: true, .. }) => "duplicate",
+        Ok(_) => "ok",
+        Err(error) => error.code().as_str(),
+    };
+    metrics::published(publish.transport, label, 1);
+    spans::published(publish, label);
+    let id = outcome.as_ref().ok().map(|appended| appended.cursor.id);
+    let id = id.map(tracing::field::display);
+    debug!(stream = %publish.stream, trace = %publish.trace, outcome = label, id, "publish");
 }
 
 /// A publish that is in the log's queue, until its outcome is known.

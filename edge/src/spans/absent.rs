@@ -27,7 +27,7 @@ pub(crate) fn now_if_wanted(_trace: TraceParent) -> Option<SystemTime> {
 
 pub(crate) fn request(_: &RequestTrace, _method: &str, _route: &str, _status: u16, _: Option<SystemTime>) {}
 
-pub(crate) fn published(_: &Published<'_>) {}
+pub(crate) fn published(_: &Published<'_>, _outcome: &'static str) {}
 
 pub(crate) fn delivered(_transport: &'static str, _: &Entry) {}
 

@@ -33,6 +33,4 @@ pub(crate) struct Published<'a> {
     pub(crate) parent: u64,
     /// When it was handed to the log; without it there is no span.
     pub(crate) begun: Option<std::time::SystemTime>,
-    /// As the metrics name it.
-    pub(crate) outcome: &'static str,
 }

@@ -115,8 +115,8 @@ pub(crate) fn request(
     });
 }
 
-/// A publish over a connection has its outcome.
-pub(crate) fn published(publish: &Published<'_>) {
+/// A publish over a connection has its outcome, as the metrics name it.
+pub(crate) fn published(publish: &Published<'_>, outcome: &'static str) {
     let (Some(export), Some(begun)) = (export_of(publish.trace), publish.begun) else {
         return;
     };
@@ -127,7 +127,7 @@ pub(crate) fn published(publish: &Published<'_>) {
         parent: publish.parent,
         link: None,
         begun,
-        status: match publish.outcome {
+        status: match outcome {
             "ok" | "duplicate" => Status::Unset,
             other => Status::error(other),
         },

@@ -13,7 +13,6 @@ use crate::appends::{self, Ack};
 use crate::error::ApiError;
 use crate::gateway::gauges::TRANSPORT;
 use crate::gateway::session::{Now, Order, Publishing, Reading};
-use crate::metrics;
 use crate::socketio::Emitter;
 use crate::spans::{self, Published};
 
@@ -56,25 +55,14 @@ impl Socket {
 
     fn acknowledged(&mut self, publishing: &Publishing, outcome: Result<Appended, AppendError>) {
         let outcome = outcome.map_err(ApiError::from);
-        let label = match &outcome {
-            Ok(Appended { duplicate: true, .. }) => "duplicate",
-            Ok(_) => "ok",
-            Err(error) => error.code().as_str(),
-        };
-        metrics::published(TRANSPORT, label, 1);
-        spans::published(&Published {
+        let published = Published {
             transport: TRANSPORT,
             stream: &publishing.stream,
             trace: publishing.trace,
             parent: publishing.parent,
             begun: publishing.begun,
-            outcome: label,
-        });
-        let id = outcome
-            .as_ref()
-            .ok()
-            .map(|appended| tracing::field::display(appended.cursor.id));
-        debug!(stream = %publishing.stream, trace = %publishing.trace, outcome = label, id, "publish");
+        };
+        appends::report(&published, &outcome);
         if let Some(session) = &mut self.session {
             session.appended(publishing, &outcome, &mut self.orders);
         }

@@ -7,12 +7,10 @@ use std::time::Instant;
 use broker::{AppendError, Appended, NewEvent, ReadRequest, Receipt};
 use futures_util::{FutureExt as _, StreamExt as _};
 use shared::time;
-use tracing::debug;
 
 use super::{Connection, Event};
 use crate::appends::{self, Ack};
 use crate::error::ApiError;
-use crate::metrics;
 use crate::spans::{self, Published};
 use crate::websocket::Incoming;
 use crate::ws::close::CloseCode;
@@ -76,25 +74,14 @@ impl Connection {
 
     fn acknowledge(&mut self, publishing: &Publishing, outcome: Result<Appended, AppendError>) {
         let outcome = outcome.map_err(ApiError::from);
-        let label = match &outcome {
-            Ok(Appended { duplicate: true, .. }) => "duplicate",
-            Ok(_) => "ok",
-            Err(error) => error.code().as_str(),
-        };
-        metrics::published(TRANSPORT, label, 1);
-        spans::published(&Published {
+        let published = Published {
             transport: TRANSPORT,
             stream: &publishing.stream,
             trace: publishing.trace,
             parent: publishing.parent,
             begun: publishing.begun,
-            outcome: label,
-        });
-        let id = outcome
-            .as_ref()
-            .ok()
-            .map(|appended| tracing::field::display(appended.cursor.id));
-        debug!(stream = %publishing.stream, trace = %publishing.trace, outcome = label, id, "publish");
+        };
+        appends::report(&published, &outcome);
         self.session.appended(publishing, outcome, &mut self.outputs);
     }
 
