@@ -117,16 +117,8 @@ impl Figures {
                 Unit::Ratio,
             )
             .plot("edge CPU per delivery", self.edge_us(), Unit::Microseconds)
-            .value(
-                "Redis CPU per delivery",
-                self.used.redis.cpu_us_per(self.arrived),
-                Unit::Microseconds,
-            )
-            .value(
-                "generator CPU per delivery",
-                self.used.generator.cpu_us_per(self.arrived),
-                Unit::Microseconds,
-            )
+            .cpu("Redis CPU per delivery", &self.used.redis, self.arrived)
+            .cpu("generator CPU per delivery", &self.used.generator, self.arrived)
             .value("p50", ms(self.quantile_us(0.5)), Unit::Milliseconds)
             .plot("p99", ms(self.quantile_us(0.99)), Unit::Milliseconds)
             .value("p99.9", ms(self.quantile_us(0.999)), Unit::Milliseconds)

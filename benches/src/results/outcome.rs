@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::accounts::Usage;
+
 /// One server in one variant of one scenario. A scenario returns one for each.
 ///
 /// ```
@@ -138,6 +140,12 @@ impl Outcome {
             plotted: false,
         });
         self
+    }
+
+    /// Adds to the table the processor time that was used for each of `count`.
+    #[must_use]
+    pub fn cpu(self, name: impl Into<String>, used: &Usage, count: u64) -> Self {
+        self.value(name, used.cpu_us_per(count), Unit::Microseconds)
     }
 
     /// Adds a number to the table and to a plot.

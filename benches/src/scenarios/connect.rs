@@ -54,16 +54,8 @@ async fn one(server: Server, sockets: usize) -> anyhow::Result<Outcome> {
         .plot(TIME, took, Unit::Seconds)
         .value("connected", sockets as f64 / took, Unit::PerSecond)
         .plot(CPU, used.edges.cpu_us_per(each), Unit::Microseconds)
-        .value(
-            "Redis CPU for each socket",
-            used.redis.cpu_us_per(each),
-            Unit::Microseconds,
-        )
-        .value(
-            "generator CPU for each socket",
-            used.generator.cpu_us_per(each),
-            Unit::Microseconds,
-        ))
+        .cpu("Redis CPU for each socket", &used.redis, each)
+        .cpu("generator CPU for each socket", &used.generator, each))
 }
 
 /// Weir is to be ahead of each peer, in time and in processor time.

@@ -197,21 +197,9 @@ fn outcome(variant: &Variant, way: Way, measured: &Measured, raw: f64) -> anyhow
         format!("{}: {}", way.1.name(), variant.text()),
     )
     .plot("acknowledged per second", measured.rate(), Unit::PerSecond)
-    .value(
-        "edge CPU per event",
-        used.edges.cpu_us_per(events),
-        Unit::Microseconds,
-    )
-    .value(
-        "Redis CPU per event",
-        used.redis.cpu_us_per(events),
-        Unit::Microseconds,
-    )
-    .value(
-        "generator CPU per event",
-        used.generator.cpu_us_per(events),
-        Unit::Microseconds,
-    )
+    .cpu("edge CPU per event", &used.edges, events)
+    .cpu("Redis CPU per event", &used.redis, events)
+    .cpu("generator CPU per event", &used.generator, events)
     .value("acknowledged after, p50", latency_ms(0.5), Unit::Milliseconds)
     .value("acknowledged after, p99", latency_ms(0.99), Unit::Milliseconds);
     Ok(match way.0 {

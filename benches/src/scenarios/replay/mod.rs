@@ -192,21 +192,9 @@ impl Way {
             .plot("events per second", events as f64 / took, Unit::PerSecond)
             .value("events", events as f64, Unit::Count)
             .value("time", took, Unit::Seconds)
-            .value(
-                "edge CPU per event",
-                used.edges.cpu_us_per(events),
-                Unit::Microseconds,
-            )
-            .value(
-                "Redis CPU per event",
-                used.redis.cpu_us_per(events),
-                Unit::Microseconds,
-            )
-            .value(
-                "reader CPU per event",
-                used.generator.cpu_us_per(events),
-                Unit::Microseconds,
-            );
+            .cpu("edge CPU per event", &used.edges, events)
+            .cpu("Redis CPU per event", &used.redis, events)
+            .cpu("reader CPU per event", &used.generator, events);
         match self {
             Self::Redis | Self::Library => outcome,
             _ => outcome.judge(Judgment::at_least("of the XRANGE loop", bare_seconds / took, 0.5)),

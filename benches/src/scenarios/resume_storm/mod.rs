@@ -143,21 +143,13 @@ fn outcome(variant: &Variant, storm: &Storm) -> anyhow::Result<Outcome> {
             Unit::Ratio,
         )
         .value("Redis commands per client", per_client(all), Unit::Ratio)
-        .value(
-            "edge CPU per event",
-            used.edges.cpu_us_per(due),
-            Unit::Microseconds,
-        )
+        .cpu("edge CPU per event", &used.edges, due)
         .value(
             "Redis CPU",
             used.redis.cpu.as_secs_f64() * 1e3,
             Unit::Milliseconds,
         )
-        .value(
-            "generator CPU per event",
-            used.generator.cpu_us_per(due),
-            Unit::Microseconds,
-        )
+        .cpu("generator CPU per event", &used.generator, due)
         .value(
             "peak memory of the edges",
             used.edges.resident_peak as f64,
