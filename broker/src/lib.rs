@@ -37,7 +37,7 @@ pub use log::{
     Appended, Direction, From, IdempotencyKey, KeyError, Limits, Log, NewEvent, Page, ReadRequest, Receipt,
 };
 pub use memory::{MemoryClock, MemoryConfig, MemoryEdges, MemoryLog, MemorySessions, MemorySnapshot};
-pub use redis::{ConnectError, RedisConfig, RedisLog, TailMode};
+pub use redis::{ConnectError, RedisConfig, RedisLog, TailMode, TlsFiles};
 pub use retention::{Retention, RetentionRule, RetentionRules};
 pub use sessions::{Generation, Saved, SessionCall, SessionError, Sessions, Taken, Touched};
 pub use subscriber::{Delivery, Joined, Order, Subscriber, SubscriberConfig};

@@ -157,6 +157,10 @@ pub const MEMORY_WARN_INTERVAL: Duration = Duration::from_secs(10 * 60);
 pub const REDIS_KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 /// How often the kernel repeats that question.
 pub const REDIS_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// How long Sentinels may take to say which server is the master.
+pub const SENTINEL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often Sentinels are asked whether it is another server now.
+pub const SENTINEL_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long bytes sent to Redis may stay unacknowledged before the kernel gives the connection up.
 pub const REDIS_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
 

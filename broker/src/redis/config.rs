@@ -1,6 +1,7 @@
 //! Settings of the Redis engine.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use super::connect::Connector;
 use super::keys::KeyTemplate;
@@ -16,11 +17,35 @@ pub enum TailMode {
     Blocking,
 }
 
+/// Files with certificates, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsFiles {
+    /// Whom to trust; without it those whom this machine trusts.
+    pub ca: Option<PathBuf>,
+    /// The certificate that the server is shown, with those between it and its CA, if it wants one. Goes with `key`.
+    pub cert: Option<PathBuf>,
+    /// The private key of `cert`.
+    pub key: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    /// Whether none is named.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Settings of the Redis engine. [`RedisConfig::new`] gives the defaults.
 #[derive(Clone)]
 pub struct RedisConfig {
-    /// `redis://[user:password@]host:port/db`, `rediss://…` with TLS, or `unix:///path?user=…&pass=…&db=…`.
+    /// One server: `redis://[user:password@]host:port/db`, `rediss://…` with TLS, or
+    /// `unix:///path?user=…&pass=…&db=…`. The master that Sentinels name:
+    /// `redis-sentinel://[user:password@]host[:26379][,host[:port]…]/master[/db]`, with the Sentinels' own credentials
+    /// as the parameters `sentinel_user` and `sentinel_password`, or `rediss-sentinel://…` with TLS to both. Redis
+    /// Cluster: `redis-cluster://[user:password@]host[:6379][,host[:port]…]`, or `rediss-cluster://…`.
     pub url: String,
+    /// Certificates, for a URL that asks for TLS.
+    pub tls: TlsFiles,
     /// Key of a stream, with `NAME` standing for the name: `weir:{NAME}` makes `weir:{doc:1}`. The braces are a
     /// Redis Cluster hash tag; a template without them, such as `logs:NAME`, serves keys that others write.
     pub key_template: String,
@@ -43,6 +68,7 @@ impl RedisConfig {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            tls: TlsFiles::default(),
             key_template: "weir:{NAME}".into(),
             append_connections: 2,
             read_connections: 4,
@@ -53,10 +79,10 @@ impl RedisConfig {
         }
     }
 
-    /// Checks what can be checked without a server: the URL and the template.
+    /// Checks what can be checked without a server: the URL, the certificates and the template.
     pub fn check(&self) -> Result<(), ConnectError> {
         KeyTemplate::parse(&self.key_template).map_err(|e| ConnectError(e.to_string()))?;
-        Connector::new(&self.url).map(|_| ())
+        Connector::new(self).map(|_| ())
     }
 }
 
@@ -64,6 +90,7 @@ impl fmt::Debug for RedisConfig {
     /// Without the URL, which may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisConfig")
+            .field("tls", &self.tls)
             .field("key_template", &self.key_template)
             .field("append_connections", &self.append_connections)
             .field("read_connections", &self.read_connections)

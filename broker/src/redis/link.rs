@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::connect::{Connector, Purpose};
+use super::connect::{Connection, Connector, Purpose};
 use super::fault::Fault;
 use super::gauge::Usable;
 use super::keys::KeyTemplate;
@@ -27,7 +27,7 @@ pub(super) type LinkState = Result<Connected, &'static str>;
 #[derive(Clone)]
 pub(super) struct Connected {
     /// The connection itself.
-    pub(super) connection: MultiplexedConnection,
+    pub(super) connection: Connection,
     lost: Arc<Notify>,
     given_up: Arc<AtomicBool>,
 }

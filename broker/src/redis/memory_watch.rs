@@ -1,11 +1,13 @@
 //! Watches how full the server is: metrics all the time, and a warning in the log before appends are refused or
 //! streams are evicted. It changes nothing.
 
-use deadpool_redis::{Pool, PoolError};
+use redis::RedisResult;
 use shared::limits::{MEMORY_WARN_INTERVAL, MEMORY_WARN_PERCENT, MEMORY_WATCH_INTERVAL};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+
+use super::connect::{Connection, Connector, Purpose};
 
 /// What the server tells of its memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,13 +19,15 @@ struct Memory {
 }
 
 /// Watches until `stop` is cancelled.
-pub(super) async fn run(pool: Pool, stop: CancellationToken) {
+pub(super) async fn run(connector: Connector, stop: CancellationToken) {
+    let mut connection = None;
     let mut tick = interval(MEMORY_WATCH_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut settings_told = false;
     let mut warned_at: Option<Instant> = None;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        let Some(memory) = look(&pool).await else {
+        let looked = stop.run_until_cancelled(look(&connector, &mut connection)).await;
+        let Some(Some(memory)) = looked else {
             continue;
         };
         metrics::gauge!("weir_redis_memory_used_bytes").set(memory.used_bytes as f64);
@@ -43,8 +47,8 @@ pub(super) async fn run(pool: Pool, stop: CancellationToken) {
     }
 }
 
-async fn look(pool: &Pool) -> Option<Memory> {
-    match info(pool).await {
+async fn look(connector: &Connector, connection: &mut Option<Connection>) -> Option<Memory> {
+    match info(connector, connection).await {
         Ok(text) => parse(&text),
         Err(error) => {
             debug!(%error, "no look at the memory of Redis");
@@ -53,12 +57,15 @@ async fn look(pool: &Pool) -> Option<Memory> {
     }
 }
 
-async fn info(pool: &Pool) -> Result<String, PoolError> {
-    let mut connection = pool.get().await?;
-    Ok(redis::cmd("INFO")
-        .arg("memory")
-        .query_async(&mut connection)
-        .await?)
+/// Asks over the connection that is there, or over a new one. One that fails is given up.
+async fn info(connector: &Connector, connection: &mut Option<Connection>) -> RedisResult<String> {
+    let mut open = match connection.take() {
+        Some(open) => open,
+        None => connector.open(&Purpose::default()).await?,
+    };
+    let text = redis::cmd("INFO").arg("memory").query_async(&mut *open).await?;
+    *connection = Some(open);
+    Ok(text)
 }
 
 fn warn_of_settings(memory: &Memory) {

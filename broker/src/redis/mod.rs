@@ -7,7 +7,7 @@
 //! | [`tail`] | the live side: one connection per node |
 //! | [`ephemeral`] | ephemeral events between edges: one connection |
 //! | [`records`] | session records and the edge registry: one connection |
-//! | [`connect`] | how connections are opened, and to which servers |
+//! | [`connect`] | how connections are opened, and to which servers: Sentinels, TLS |
 //! | [`link`] | a connection that comes back |
 //! | [`keys`] | what keys are called |
 //! | [`parse`], [`fault`] | what replies mean |
@@ -37,14 +37,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-pub use config::{ConnectError, RedisConfig, TailMode};
+pub use config::{ConnectError, RedisConfig, TailMode, TlsFiles};
 
 use crate::{
     AppendError, Channel, Edges, EphemeralError, Feed, Hub, Log, NewEvent, Page, ReadError, ReadRequest,
     Receipt, Sessions, Unavailable,
 };
 use append::Lanes;
-use connect::Connector;
+use connect::{Connector, Deployment};
 use ephemeral::Ephemerals;
 use keys::KeyTemplate;
 use read::Reader;
@@ -70,11 +70,20 @@ impl RedisLog {
     /// it has been up, the engine keeps trying for ever.
     pub async fn connect(config: RedisConfig) -> Result<Arc<Self>, ConnectError> {
         let keys = KeyTemplate::parse(&config.key_template).map_err(|e| ConnectError(e.to_string()))?;
-        let connector = Connector::new(&config.url)?;
+        let connector = Connector::new(&config)?;
         connector.check_server().await?;
+        if let Deployment::Cluster { .. } = connector.deployment() {
+            let why =
+                "the Redis URL cannot be used: Redis Cluster is not supported yet; use a server or Sentinels";
+            return Err(ConnectError(why.into()));
+        }
         let reader = Reader::new(config.read_connections, &connector, keys.clone())?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(memory_watch::run(connector.pool()?, stop.clone()));
+        if let Deployment::Sentinel(sentinels) = connector.deployment() {
+            let (sentinels, stop) = (Arc::clone(sentinels), stop.clone());
+            tasks.spawn(async move { sentinels.watch(stop).await });
+        }
+        tasks.spawn(memory_watch::run(connector.clone(), stop.clone()));
         let lanes = Lanes::start(
             config.append_connections,
             &connector,

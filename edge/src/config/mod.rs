@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use broker::{HubConfig, Limits, MemoryConfig, RedisConfig, RetentionRules, TailMode};
+use broker::{HubConfig, Limits, MemoryConfig, RedisConfig, RetentionRules, TailMode, TlsFiles};
 use serde::{Deserialize, Serialize};
 use shared::telemetry::LogFormat;
 
@@ -84,8 +84,9 @@ pub struct Config {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisSettings {
-    /// `redis://[user:password@]host:port/db`, `rediss://…` or `unix:///path`. Without it streams are kept in
-    /// memory. It is never printed with its password.
+    /// `redis://[user:password@]host:port/db`, `rediss://…` with TLS, `unix:///path`, or the master that Sentinels
+    /// name: `redis-sentinel://[user:password@]host[:26379][,host[:port]…]/master[/db]`, `rediss-sentinel://…`.
+    /// Without it streams are kept in memory. It is never printed with its password.
     #[cfg_attr(test, schemars(with = "String"))]
     pub url: Option<RedisUrl>,
     /// The password, for a URL without one. It is never printed.
@@ -93,6 +94,12 @@ pub struct RedisSettings {
     pub password: Option<Secret>,
     /// A file that holds it; white space around it does not count.
     pub password_file: Option<PathBuf>,
+    /// With TLS: the file (PEM) with the certificates to trust. Without it, those that this machine trusts.
+    pub tls_ca_file: Option<PathBuf>,
+    /// With TLS, for a Redis that asks for one: the file (PEM) with the certificate of this edge.
+    pub tls_cert_file: Option<PathBuf>,
+    /// The file (PEM) with the private key of that certificate.
+    pub tls_key_file: Option<PathBuf>,
     /// Key of a stream; `NAME` stands for its name. The braces are the hash tag of Redis Cluster. A template such
     /// as `"logs:NAME"` serves streams that others write.
     pub key_template: String,
@@ -364,6 +371,11 @@ impl Config {
             return Ok(None);
         };
         Ok(Some(RedisConfig {
+            tls: TlsFiles {
+                ca: self.redis.tls_ca_file.clone(),
+                cert: self.redis.tls_cert_file.clone(),
+                key: self.redis.tls_key_file.clone(),
+            },
             key_template: self.redis.key_template.clone(),
             append_connections: self.redis.append_connections,
             read_connections: self.redis.read_connections,

@@ -6,9 +6,13 @@ use std::str::FromStr;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Where a Redis listens of which no port is named.
-const DEFAULT_PORT: u16 = 6379;
+const REDIS_PORT: u16 = 6379;
+/// Where a Sentinel listens of which no port is named.
+const SENTINEL_PORT: u16 = 26379;
 
-/// `redis://[user:password@]host:port/db`, `rediss://…` or `unix:///path`. Prints without the password.
+/// `redis://[user:password@]host:port/db`, `rediss://…`, `unix:///path`, `redis-sentinel://host,host/master`,
+/// `redis-cluster://host,host`, and the last two with `rediss`. Prints without passwords. What stands in it is for
+/// the broker to check.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl(String);
 
@@ -18,18 +22,22 @@ impl RedisUrl {
         &self.0
     }
 
-    /// `host:port` of a Redis that is reached over the network.
+    /// `host:port` of a Redis that is reached over the network: the first that is named, be it a Sentinel.
     pub fn host_and_port(&self) -> Option<String> {
         let (scheme, rest) = self.0.split_once("://")?;
         if scheme.ends_with("unix") {
             return None;
         }
         let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-        let host = place.split(['/', '?']).next().unwrap_or_default();
+        let host = place.split(['/', '?', ',']).next().unwrap_or_default();
+        let port = match scheme.ends_with("-sentinel") {
+            true => SENTINEL_PORT,
+            false => REDIS_PORT,
+        };
         // The colons of an IPv6 address stand in brackets.
         match host.rsplit_once(':') {
             Some((_, port)) if !port.contains(']') => Some(host.to_owned()),
-            _ => Some(format!("{host}:{DEFAULT_PORT}")),
+            _ => Some(format!("{host}:{port}")),
         }
     }
 
@@ -63,7 +71,16 @@ impl serde::Serialize for RedisUrl {
 impl FromStr for RedisUrl {
     type Err = RedisUrlError;
     fn from_str(text: &str) -> Result<Self, RedisUrlError> {
-        let known = ["redis://", "rediss://", "unix://", "redis+unix://"];
+        let known = [
+            "redis://",
+            "rediss://",
+            "unix://",
+            "redis+unix://",
+            "redis-sentinel://",
+            "rediss-sentinel://",
+            "redis-cluster://",
+            "rediss-cluster://",
+        ];
         match known
             .iter()
             .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme))
@@ -77,11 +94,13 @@ impl FromStr for RedisUrl {
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.0.split_once("://").unwrap_or(("redis", ""));
-        // A password may hold anything, even an `@`; a `?pass=` of a socket's URL is one too.
+        // A password may hold anything, even an `@`; there may be one among the parameters too.
         let (credentials, place) = rest.rsplit_once('@').unwrap_or(("", rest));
         let place = place.split('?').next().unwrap_or_default();
         let user = credentials.split(':').next().unwrap_or_default();
         match credentials {
+            // That `@` stands among parameters: what is before it and behind it may be a part of a password.
+            _ if credentials.contains('?') => write!(f, "{scheme}://***"),
             "" => write!(f, "{scheme}://{place}"),
             _ => write!(f, "{scheme}://{user}:***@{place}"),
         }
@@ -103,7 +122,10 @@ impl<'de> serde::Deserialize<'de> for RedisUrl {
 
 /// The text is not the URL of a Redis. It is not repeated: it may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the URL of a Redis: expected redis://host:port, rediss://host:port or unix:///path")]
+#[error(
+    "not the URL of a Redis: expected redis://host:port, rediss://host:port, unix:///path, \
+     redis-sentinel://host:port/master or redis-cluster://host:port"
+)]
 pub struct RedisUrlError;
 
 #[cfg(test)]
@@ -118,6 +140,11 @@ mod tests {
             ("redis://[::1]/0?protocol=resp3", Some("[::1]:6379")),
             ("redis://[::1]:7000", Some("[::1]:7000")),
             ("unix:///run/redis.sock", None),
+            (
+                "redis-sentinel://u:p@a,b:7/m?sentinel_password=x",
+                Some("a:26379"),
+            ),
+            ("rediss-cluster://[::1],b", Some("[::1]:6379")),
         ] {
             let parsed: Option<RedisUrl> = url.parse().ok();
             let found = parsed.and_then(|url| url.host_and_port());
@@ -141,6 +168,12 @@ mod tests {
                 Some("unix:///run/redis.sock?db=1&pass=p%40%3A%2F"),
             ),
             ("unix:///run/redis.sock?db=1&pass=other", None),
+            (
+                "redis-sentinel://app@a,b/m?sentinel_password=x",
+                Some("redis-sentinel://app:p%40%3A%2F@a,b/m?sentinel_password=x"),
+            ),
+            ("redis-cluster://a,b", Some("redis-cluster://:p%40%3A%2F@a,b")),
+            ("redis-cluster://:other@a,b", None),
         ] {
             let url: RedisUrl = url.parse().unwrap_or_else(|e| panic!("{url}: {e}"));
             let found = url.with_password("p@:/");
@@ -156,6 +189,15 @@ mod tests {
             ("redis://:secret@host:6379/2", "redis://:***@host:6379/2"),
             ("rediss://app:se@c:ret@host", "rediss://app:***@host"),
             ("unix:///run/redis.sock?pass=secret", "unix:///run/redis.sock"),
+            (
+                "redis-sentinel://app:secret@a,b:7/m/2?sentinel_user=s&sentinel_password=secret",
+                "redis-sentinel://app:***@a,b:7/m/2",
+            ),
+            (
+                "redis-sentinel://a/m?sentinel_password=sec@ret",
+                "redis-sentinel://***",
+            ),
+            ("rediss-cluster://:secret@a,b:7", "rediss-cluster://:***@a,b:7"),
         ] {
             let parsed: Option<RedisUrl> = url.parse().ok();
             assert_eq!(parsed.map(|url| url.to_string()).as_deref(), Some(shown));

@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::super::connect::{Connector, Purpose};
+use super::super::connect::{Connection, Connector, Purpose};
 use super::super::fault::Fault;
 use super::super::gauge::Usable;
 use super::super::parse;
@@ -73,7 +73,7 @@ pub(super) async fn run(
 
 /// Subscribes and sends until the connection fails.
 async fn exchange(
-    mut connection: MultiplexedConnection,
+    mut connection: Connection,
     directory: &Directory,
     outgoing: &mut mpsc::Receiver<Outgoing>,
 ) -> Result<(), Fault> {

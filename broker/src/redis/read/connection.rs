@@ -7,14 +7,14 @@ use redis::{Cmd, Pipeline, RedisConnectionInfo, Value};
 use shared::limits::{REDIS_READ_BYTES, REDIS_READ_BYTES_KEPT_MAX};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::super::connect::{Connector, Socket};
 use super::super::fault::Fault;
 use super::super::parse;
 use super::reply::{self, Scan};
-use super::socket::{Address, Socket};
 
 /// An open connection.
 pub(super) struct Connection {
-    socket: Box<dyn Socket>,
+    socket: Socket,
     /// What came in since the last request.
     received: Vec<u8>,
     /// Whether an answer may be under way that nobody waits for any more.
@@ -23,10 +23,11 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Opens a connection and introduces itself. The caller sees to it that this does not take too long.
-    pub(super) async fn open(address: &Address, settings: &RedisConnectionInfo) -> Result<Self, Fault> {
-        let socket = address.open().await;
+    pub(super) async fn open(connector: &Connector) -> Result<Self, Fault> {
+        let settings = connector.settings();
+        let lost = |_| Fault::Lost("no connection to Redis");
         let mut connection = Self {
-            socket: socket.map_err(|_| Fault::Lost("no connection to Redis"))?,
+            socket: connector.socket().await.map_err(lost)?,
             received: Vec::new(),
             spoiled: false,
         };
@@ -35,7 +36,8 @@ impl Connection {
             .exchange(&greeting.get_packed_pipeline(), greeting.len())
             .await?;
         let mut replies = reply::values(replies)?.into_iter();
-        parse::ok(replies.next().ok_or(Fault::Malformed)?)?;
+        let hello = parse::ok(replies.next().ok_or(Fault::Malformed)?)?;
+        connector.check_role(&hello).map_err(lost)?;
         if settings.db() != 0 {
             parse::ok(replies.next().ok_or(Fault::Malformed)?)?;
         }

@@ -7,7 +7,6 @@ mod gather;
 mod page;
 mod pool;
 mod reply;
-mod socket;
 
 use deadpool::managed::{PoolError, TimeoutType};
 use shared::StreamName;
@@ -37,7 +36,7 @@ impl Reader {
         keys: KeyTemplate,
     ) -> Result<Self, ConnectError> {
         let unusable = |error| ConnectError(format!("the Redis connections cannot be set up: {error}"));
-        let pool = pool::pool(connections, connector.connection_info()).map_err(unusable)?;
+        let pool = pool::pool(connections, connector).map_err(unusable)?;
         Ok(Self {
             pool,
             keys,

@@ -4,13 +4,12 @@ use std::io;
 
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
-use redis::{ConnectionInfo, RedisConnectionInfo};
 use shared::limits::{CONNECT_TIMEOUT, READ_CONNECTION_TRUST, READ_TIMEOUT};
 
+use super::super::connect::Connector;
 use super::super::fault::Fault;
 use super::super::parse;
 use super::connection::Connection;
-use super::socket::Address;
 
 /// A pool of connections for reads.
 pub(super) type Pool = managed::Pool<Manager>;
@@ -20,15 +19,13 @@ pub(super) type Pooled = managed::Object<Manager>;
 
 /// Opens connections, and looks at those that come back into use.
 pub(super) struct Manager {
-    address: Address,
-    settings: RedisConnectionInfo,
+    connector: Connector,
 }
 
 /// A pool of up to `connections` connections, opened as they are needed.
-pub(super) fn pool(connections: usize, info: &ConnectionInfo) -> io::Result<Pool> {
+pub(super) fn pool(connections: usize, connector: &Connector) -> io::Result<Pool> {
     let manager = Manager {
-        address: Address::new(info.addr().clone())?,
-        settings: info.redis_settings().clone(),
+        connector: connector.clone(),
     };
     Pool::builder(manager)
         .max_size(connections.max(1))
@@ -45,7 +42,7 @@ impl managed::Manager for Manager {
     type Error = Fault;
 
     async fn create(&self) -> Result<Connection, Fault> {
-        Connection::open(&self.address, &self.settings).await
+        Connection::open(&self.connector).await
     }
 
     /// One that was in use just now is not asked: a reader that catches up would wait for that with every page. If it

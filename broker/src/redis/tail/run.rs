@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::super::TailMode;
-use super::super::connect::{Connector, Purpose};
+use super::super::connect::{Connection, Connector, Purpose};
 use super::super::fault::Fault;
 use super::super::gauge::Usable;
 use super::super::keys::KeyTemplate;
@@ -101,11 +101,7 @@ pub(super) struct TailLoop {
 
 impl TailLoop {
     /// Opens the connection and arranges for the bell. Every stream is read once after this.
-    async fn connect(
-        &mut self,
-        connector: &Connector,
-        mode: TailMode,
-    ) -> Result<MultiplexedConnection, Fault> {
+    async fn connect(&mut self, connector: &Connector, mode: TailMode) -> Result<Connection, Fault> {
         let purpose = Purpose {
             response_timeout: Some(TAIL_TIMEOUT),
             pushes: Some(self.doorbell.button()),
@@ -151,7 +147,7 @@ impl TailLoop {
     }
 
     /// Reads what rings, until the connection fails.
-    async fn follow(&mut self, mut connection: MultiplexedConnection) -> Result<(), Fault> {
+    async fn follow(&mut self, mut connection: Connection) -> Result<(), Fault> {
         let mut checks = tokio::time::interval(TAIL_CHECK_INTERVAL);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard_at = Instant::now();

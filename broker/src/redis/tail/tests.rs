@@ -15,9 +15,9 @@ use tokio_util::task::TaskTracker;
 
 use super::Tail;
 use crate::hub::{Attachment, Bell, Pull};
-use crate::redis::TailMode;
 use crate::redis::connect::Connector;
 use crate::redis::keys::KeyTemplate;
+use crate::redis::{RedisConfig, TailMode};
 use crate::testing::RedisServer;
 use crate::{Channel, Feed, Hub, HubConfig};
 
@@ -45,7 +45,7 @@ impl Rig {
     async fn start(mode: TailMode) -> Self {
         let server = RedisServer::start_with_args(&["--appendonly", "yes"]).await;
         let stop = CancellationToken::new();
-        let connector = Connector::new(&server.url()).unwrap();
+        let connector = Connector::new(&RedisConfig::new(server.url())).unwrap();
         let keys = KeyTemplate::parse("weir:{NAME}").unwrap();
         let tail = Tail::start(connector, keys, mode, &TaskTracker::new(), stop.clone());
         let feed = Arc::new(TailFeed(tail));
