@@ -83,6 +83,40 @@ impl RedisServer {
         }
     }
 
+    /// Asks it to end (SIGTERM), as who stops a service does, and waits until it has.
+    pub async fn terminate(&self) {
+        self.signal("TERM");
+        let deadline = Instant::now() + START_DEADLINE;
+        while !self.has_ended() {
+            assert!(
+                Instant::now() < deadline,
+                "redis-server was told to end and has not"
+            );
+            sleep(START_POLL).await;
+        }
+        *self.child() = None;
+    }
+
+    /// Stops it in its tracks (SIGSTOP): its connections stay open, and nothing is answered.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.pid().expect("redis-server runs");
+        signal(pid, name);
+    }
+
+    /// Takes all data of a server that has ended: it is empty when it is started again.
+    pub fn lose_data(&self) -> io::Result<()> {
+        std::fs::remove_dir_all(self.folder().join("appendonlydir"))
+    }
+
     /// Kills it if it runs, and starts it again in the same place with the same arguments: with `--appendonly yes`
     /// its data comes back, else it is empty.
     pub async fn restart(&self) {
@@ -164,6 +198,22 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Sends the signal of this name (`"TERM"`) to a process.
+///
+/// # Panics
+/// If there is no such process.
+pub fn signal(pid: u32, name: &str) {
+    // The shell's own `kill`: there is no safe call for it in the standard library.
+    let status = Command::new("sh")
+        .arg("-c")
+        .arg(format!("kill -{name} {pid}"))
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "SIG{name} could not be sent to {pid}"
+    );
 }
 
 /// A generation, for tests of who serves a session and has no log.

@@ -161,7 +161,7 @@ impl Chaos {
                 self.cluster.edges[edge].thaw();
             }
             Fault::CutClients => self.cluster.links.iter().for_each(|link| link.cut_soon()),
-            Fault::CutRedis => self.cluster.redis_link.cut_soon(),
+            Fault::CutRedis => self.cluster.redis_links.iter().for_each(|link| link.cut_soon()),
             Fault::KillRedis => self.restart_redis(0).await?,
             Fault::LosePower => {
                 self.newest_is_seen().await?;
@@ -225,8 +225,8 @@ impl Chaos {
 
     /// Nothing goes wrong from now on.
     pub async fn calm(&self) {
-        self.cluster.redis_link.calm();
-        self.cluster.links.iter().for_each(|link| link.calm());
+        let links = self.cluster.redis_links.iter().chain(&self.cluster.links);
+        links.for_each(|link| link.calm());
         self.cluster.ready().await;
     }
 

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use benches::peers::{self, Pings};
-use broker::testing::RedisServer;
+use broker::testing::{RedisServer, signal};
 use tokio::time::{Instant, sleep};
 
 use crate::http;
@@ -43,6 +43,33 @@ pub enum Front {
     RoundRobin,
     /// That, and another one behind which a client's address always comes to the same edge.
     RoundRobinAndSticky,
+    /// Each edge behind a proxy of its own, and behind them one for all.
+    EachItsOwnThenRoundRobin,
+}
+
+impl Front {
+    fn upstreams(self, edges: Vec<SocketAddr>) -> Vec<Upstream> {
+        match self {
+            Self::EachItsOwn => edges.into_iter().map(Upstream::Tcp).collect(),
+            Self::RoundRobin => vec![Upstream::RoundRobin(edges)],
+            Self::RoundRobinAndSticky => {
+                vec![Upstream::RoundRobin(edges.clone()), Upstream::ByClient(edges)]
+            }
+            Self::EachItsOwnThenRoundRobin => {
+                let each = edges.iter().copied().map(Upstream::Tcp);
+                each.chain([Upstream::RoundRobin(edges.clone())]).collect()
+            }
+        }
+    }
+}
+
+/// A proxy for each; their seeds follow each other.
+async fn proxies(upstreams: Vec<Upstream>, seed: u64) -> Vec<Proxy> {
+    let mut proxies = Vec::new();
+    for (number, upstream) in upstreams.into_iter().enumerate() {
+        proxies.push(Proxy::start(upstream, seed + number as u64).await.unwrap());
+    }
+    proxies
 }
 
 /// What a cluster is made of.
@@ -64,8 +91,8 @@ pub struct Setup {
 pub struct Cluster {
     /// The log itself.
     pub redis: RedisServer,
-    /// Between the edges and Redis.
-    pub redis_link: Proxy,
+    /// Between each edge and Redis.
+    pub redis_links: Vec<Proxy>,
     /// The edges.
     pub edges: Vec<Edge>,
     /// Between clients and edges.
@@ -77,43 +104,28 @@ impl Cluster {
     /// Starts everything.
     pub async fn start(setup: &Setup) -> Self {
         let redis = RedisServer::start_with_args(setup.redis_arguments).await;
-        let redis_link = Proxy::start(Upstream::Unix(redis.socket()), setup.seed)
-            .await
-            .unwrap();
         let folder = tempfile::TempDir::with_prefix("weir-faults-").unwrap();
-        let launcher = Launcher {
-            redis: format!("redis://{}", redis_link.address()),
-            program: setup.program.clone(),
-            file: folder.path().join("weir.toml"),
-        };
+        let file = folder.path().join("weir.toml");
         if let Program::Weir(configuration) = &setup.program {
-            std::fs::write(&launcher.file, configuration).unwrap();
+            std::fs::write(&file, configuration).unwrap();
         }
         let mut random = fastrand::Rng::with_seed(setup.seed ^ u64::from(std::process::id()));
+        let redis_links = proxies(vec![Upstream::Unix(redis.socket()); setup.edges], setup.seed).await;
         let mut edges = Vec::new();
-        for number in 0..setup.edges {
+        for (number, link) in redis_links.iter().enumerate() {
+            let launcher = Launcher {
+                redis: format!("redis://{}", link.address()),
+                program: setup.program.clone(),
+                file: file.clone(),
+            };
             let log = folder.path().join(format!("edge-{number}.log"));
-            edges.push(Edge::start(free_port(&mut random), launcher.clone(), log).unwrap());
+            edges.push(Edge::start(free_port(&mut random), launcher, log).unwrap());
         }
-        let addresses: Vec<SocketAddr> = edges.iter().map(|edge| edge.address).collect();
-        let upstreams = match setup.front {
-            Front::EachItsOwn => addresses.into_iter().map(Upstream::Tcp).collect(),
-            Front::RoundRobin => vec![Upstream::RoundRobin(addresses)],
-            Front::RoundRobinAndSticky => {
-                vec![
-                    Upstream::RoundRobin(addresses.clone()),
-                    Upstream::ByClient(addresses),
-                ]
-            }
-        };
-        let mut links = Vec::new();
-        for (number, upstream) in upstreams.into_iter().enumerate() {
-            let seed = setup.seed + 1 + number as u64;
-            links.push(Proxy::start(upstream, seed).await.unwrap());
-        }
+        let addresses = edges.iter().map(|edge| edge.address).collect();
+        let links = proxies(setup.front.upstreams(addresses), setup.seed + 1).await;
         let cluster = Self {
             redis,
-            redis_link,
+            redis_links,
             edges,
             links,
             _folder: folder,
@@ -230,25 +242,22 @@ impl Edge {
     }
 
     fn signal(&self, name: &str) {
-        // The shell's own `kill`: there is no safe call for it in the standard library.
-        let command = format!("kill -{name} {}", self.process.id());
-        let status = Command::new("sh").arg("-c").arg(command).status();
-        assert!(
-            status.is_ok_and(|status| status.success()),
-            "SIG{name} could not be sent"
-        );
+        signal(self.process.id(), name);
+    }
+
+    /// Whether it says that it can append and tail; the error is why not.
+    pub async fn is_ready(&self) -> io::Result<()> {
+        let socket = http::connect(self.address, None).await?;
+        http::get(socket, "/readyz", &[]).await.map(drop)
     }
 
     /// Waits until it can append and tail.
     pub async fn ready(&self) {
         let deadline = Instant::now() + READY;
         loop {
-            let asked = async {
-                http::get(http::connect(self.address, None).await?, "/readyz", &[])
-                    .await
-                    .map(drop)
+            let Err(error) = self.is_ready().await else {
+                return;
             };
-            let Err(error) = asked.await else { return };
             let log = || std::fs::read_to_string(&self.log).unwrap_or_default();
             assert!(
                 Instant::now() < deadline,

@@ -4,48 +4,26 @@
 //! fault strikes when a part of it has been acknowledged. So faults always hit full speed, on any machine.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use shared::{EntryId, StreamName};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::chaos::{CUT_BYTES_MAX, Chaos, Fault, Victims};
 use crate::cluster::Cluster;
 use crate::producers::{self, Quota, Source};
+use crate::surroundings::{End, Surroundings};
 use crate::truth::Operator;
 
 /// Longest wait for a step's part to be published.
 const STEP: Duration = Duration::from_secs(60);
-/// Longest wait for all producers, and then for all subscribers, to reach the end.
+/// Longest wait for all producers to reach the end.
 const FINISH: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(2);
-
-/// What all subscribers look at.
-#[derive(Debug)]
-pub struct Surroundings {
-    /// Where edges are reached.
-    pub edges: Vec<SocketAddr>,
-    /// Events that producers are done with so far, over all streams.
-    pub published: Arc<AtomicU64>,
-    /// The latest time in an ID that anyone has received, in milliseconds since 1970.
-    pub seen_ms: Arc<AtomicU64>,
-    /// Faults done so far.
-    pub faults: watch::Receiver<usize>,
-    /// Subscribers that take nothing at present, though they are connected.
-    pub asleep: AtomicUsize,
-    /// Set once nothing goes wrong any more.
-    pub calm: CancellationToken,
-    /// The last event of each stream, once nothing more will happen.
-    pub last: watch::Receiver<Option<BTreeMap<StreamName, EntryId>>>,
-    /// Stops everyone who has not reached the end.
-    pub give_up: CancellationToken,
-}
 
 /// A run under way.
 pub struct Course {
@@ -56,7 +34,7 @@ pub struct Course {
     producers: JoinSet<producers::Record>,
     quota: watch::Sender<Quota>,
     faults_done: watch::Sender<usize>,
-    last: watch::Sender<Option<BTreeMap<StreamName, EntryId>>>,
+    last: End,
 }
 
 impl Course {
@@ -69,16 +47,10 @@ impl Course {
             last: false,
         });
         let (faults_done, faults) = watch::channel(0);
-        let (last_sender, last) = watch::channel(None);
+        let (last, surroundings) = Surroundings::new(cluster.addresses());
         let surroundings = Arc::new(Surroundings {
-            edges: cluster.addresses(),
-            published: Arc::default(),
-            seen_ms: Arc::default(),
             faults,
-            asleep: AtomicUsize::new(0),
-            calm: CancellationToken::new(),
-            last,
-            give_up: CancellationToken::new(),
+            ..surroundings
         });
         let producers = producers::start(sources, &cluster, &quotas, &surroundings.published, seed);
         cluster
@@ -99,7 +71,7 @@ impl Course {
             producers,
             quota,
             faults_done,
-            last: last_sender,
+            last,
         }
     }
 
@@ -153,15 +125,6 @@ impl Course {
         subscribers: JoinSet<R>,
     ) -> Vec<R> {
         self.last.send_replace(Some(last));
-        let give_up = self.surroundings.give_up.clone();
-        let watchdog = async {
-            sleep(FINISH).await;
-            give_up.cancel();
-            std::future::pending().await
-        };
-        tokio::select! {
-            records = subscribers.join_all() => records,
-            () = watchdog => Vec::new(),
-        }
+        self.surroundings.finish(subscribers.join_all()).await
     }
 }

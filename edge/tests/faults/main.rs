@@ -36,7 +36,7 @@
 // A test binary has no outside.
 #![allow(unreachable_pub)]
 
-// Some is for the other fault test, `sio_faults`, which shares what knows nothing of transports.
+// Some is for the other fault tests, `sio_faults` and `outage`, which share it.
 #[allow(dead_code)]
 mod chaos;
 #[allow(dead_code)]
@@ -55,7 +55,10 @@ mod run;
 mod scenario;
 mod slow_readers;
 mod subscribers;
+#[allow(dead_code)]
+mod surroundings;
 mod tails;
+#[allow(dead_code)]
 mod truth;
 
 use scenario::Scenario;

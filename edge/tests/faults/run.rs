@@ -67,7 +67,7 @@ pub async fn run(scenario: &Scenario) -> Report {
         faults: scenario.faults.clone(),
         took: started.elapsed(),
         cuts: run.chaos.cluster.links.iter().map(|link| link.cuts()).sum(),
-        redis_cuts: run.chaos.cluster.redis_link.cuts(),
+        redis_cuts: run.chaos.cluster.redis_links.iter().map(|link| link.cuts()).sum(),
         power_lost_at_ms: run.chaos.power_lost_at_ms,
         torn_bytes: run.chaos.torn_bytes,
         producers,

@@ -159,6 +159,7 @@ impl Scenario {
             streams: streams.to_vec(),
             begin,
             pace,
+            first_edge: None,
             seed: self.seed ^ (number as u64) << 32,
             receive_bytes: None,
             patience: PATIENCE,

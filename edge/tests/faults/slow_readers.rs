@@ -7,23 +7,22 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
+use shared::StreamName;
 use shared::limits::{LOG_PAGE_BYTES_MAX, SOCKET_UNSENT_BYTES_MAX};
-use shared::{EntryId, StreamName};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::checker::{Findings, Removal, StreamTruth, check};
 use crate::cluster::Cluster;
-use crate::course::Surroundings;
 use crate::events::BIG;
 use crate::producers::{self, Quota, RawForm};
 use crate::scenario::setup;
 use crate::subscribers::{Pace, Plan, Record, Subscriber};
+use crate::surroundings::{End, Surroundings};
 use crate::tails::Transport;
 use crate::truth::Operator;
 
@@ -183,20 +182,11 @@ fn readers(
     published: &Arc<AtomicU64>,
     counts: [usize; 2],
     pace: Pace,
-) -> (
-    watch::Sender<Option<BTreeMap<StreamName, EntryId>>>,
-    JoinSet<Record>,
-) {
-    let (end, last) = watch::channel(None);
+) -> (End, JoinSet<Record>) {
+    let (end, surroundings) = Surroundings::new(vec![cluster.edges[0].address]);
     let surroundings = Arc::new(Surroundings {
-        edges: vec![cluster.edges[0].address],
         published: published.clone(),
-        seen_ms: Arc::default(),
-        faults: watch::channel(0).1,
-        asleep: AtomicUsize::new(0),
-        calm: CancellationToken::new(),
-        last,
-        give_up: CancellationToken::new(),
+        ..surroundings
     });
     let mut tasks = JoinSet::new();
     for (stream, count) in streams.iter().zip(counts) {
@@ -208,6 +198,7 @@ fn readers(
                     streams: vec![stream.clone()],
                     begin: "start",
                     pace,
+                    first_edge: None,
                     seed: number as u64,
                     // Nobody is expected to give up: a reader that is cut off comes back, and is counted.
                     patience: PART,

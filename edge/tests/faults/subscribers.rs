@@ -11,8 +11,8 @@ use shared::StreamName;
 use tokio::time::{sleep, timeout};
 
 use crate::checker::{Begin, Item};
-use crate::course::Surroundings;
 use crate::frames::{Frame, Kind, Position};
+use crate::surroundings::Surroundings;
 use crate::tails::{Tail, Transport};
 
 /// Longest pause before a subscriber comes back.
@@ -46,6 +46,8 @@ pub struct Plan {
     pub begin: &'static str,
     /// How fast.
     pub pace: Pace,
+    /// The edge to which it connects first; `None`: any.
+    pub first_edge: Option<usize>,
     /// Decides over edges and pauses.
     pub seed: u64,
     /// The socket's receive buffer, if it is not to be the system's.
@@ -139,7 +141,10 @@ impl Subscriber {
 
     async fn connection(&mut self) -> io::Result<()> {
         let surroundings = self.surroundings.clone();
-        let address = surroundings.edges[self.random.usize(..surroundings.edges.len())];
+        let drawn = self.random.usize(..surroundings.edges.len());
+        let is_first = self.record.endings.is_empty();
+        let edge = self.record.plan.first_edge.filter(|_| is_first).unwrap_or(drawn);
+        let address = surroundings.edges[edge];
         let transport = self.record.plan.transports[self.random.usize(..self.record.plan.transports.len())];
         let plan = &self.record.plan;
         let patience = plan.patience;
@@ -198,6 +203,9 @@ impl Subscriber {
             self.surroundings
                 .seen_ms
                 .fetch_max(event.id.ms, Ordering::Relaxed);
+        }
+        if self.events == 0 {
+            self.surroundings.receiving.fetch_add(1, Ordering::Relaxed);
         }
         self.events += 1;
         let items = frame

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisResult, Value};
@@ -9,7 +10,6 @@ use shared::{EntryId, StreamName};
 
 use crate::checker::{Event, Logged, Removal, StreamTruth};
 use crate::events::{self, Data};
-use crate::producers::connect_redis;
 
 /// Entries read at once.
 const PAGE: usize = 1_000;
@@ -22,6 +22,8 @@ pub struct Operator {
     recorded: HashMap<StreamName, Vec<Event>>,
     /// Keys that hold the earlier histories of a stream.
     earlier: HashMap<StreamName, Vec<String>>,
+    /// Earlier histories of a stream of which nothing is left.
+    gone: HashMap<StreamName, Vec<Vec<Logged>>>,
     /// States to which streams may be set back.
     dumps: HashMap<StreamName, Vec<u8>>,
 }
@@ -34,6 +36,7 @@ impl Operator {
             random: fastrand::Rng::with_seed(seed),
             recorded: HashMap::new(),
             earlier: HashMap::new(),
+            gone: HashMap::new(),
             dumps: HashMap::new(),
         })
     }
@@ -140,6 +143,14 @@ impl Operator {
             .await
     }
 
+    /// Takes down what the stream holds, before all data are lost.
+    pub async fn take_down(&mut self, stream: &StreamName) -> RedisResult<()> {
+        let history = read(&mut self.connection, &events::key(stream), EntryId::ZERO).await?;
+        let history = history.into_iter().map(kept).collect();
+        self.gone.entry(stream.clone()).or_default().push(history);
+        Ok(())
+    }
+
     fn keep_history(&mut self, stream: &StreamName) -> String {
         let earlier = self.earlier.entry(stream.clone()).or_default();
         let key = format!("history:{}:{{{stream}}}", earlier.len());
@@ -169,7 +180,7 @@ impl Operator {
 
     /// Everything that was ever in the stream. Nothing may be added any more.
     pub async fn truth(&mut self, stream: &StreamName, removal: Removal) -> RedisResult<StreamTruth> {
-        let mut histories = Vec::new();
+        let mut histories = self.gone.remove(stream).unwrap_or_default();
         for key in self.earlier.get(stream).cloned().unwrap_or_default() {
             let history = read(&mut self.connection, &key, EntryId::ZERO).await?;
             histories.push(history.into_iter().map(kept).collect());
@@ -189,6 +200,13 @@ impl Operator {
             rolled_back: false,
         })
     }
+}
+
+/// A connection of the test's own to Redis.
+pub async fn connect_redis(socket: &Path) -> redis::RedisResult<MultiplexedConnection> {
+    let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
+    let client = redis::Client::open(format!("unix://{}", socket.display()))?;
+    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 fn kept(event: Event) -> Logged {

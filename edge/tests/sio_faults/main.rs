@@ -51,9 +51,11 @@ mod http;
 #[path = "../faults/producers/mod.rs"]
 #[allow(dead_code)]
 mod producers;
-#[path = "../faults/proxy.rs"]
+#[path = "../faults/proxy/mod.rs"]
 #[allow(dead_code)]
 mod proxy;
+#[path = "../faults/surroundings.rs"]
+mod surroundings;
 #[path = "../faults/truth.rs"]
 #[allow(dead_code)]
 mod truth;

@@ -13,10 +13,10 @@ use crate::checker::StreamTruth;
 use crate::cluster::Cluster;
 use crate::course::Course;
 use crate::node_log;
-use crate::producers::connect_redis;
 use crate::report::Report;
 use crate::scenario::{Scenario, Server, StreamPlan};
 use crate::sockets::{Plan, Socket};
+use crate::truth::connect_redis;
 
 /// Longest wait until all sockets are connected and follow all they want.
 const SETTLE: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ pub async fn run(scenario: &Scenario, server: Server) -> Report {
         faults: scenario.faults.clone(),
         took: started.elapsed(),
         cuts: cluster.links.iter().map(|link| link.cuts()).sum(),
-        redis_cuts: cluster.redis_link.cuts(),
+        redis_cuts: cluster.redis_links.iter().map(|link| link.cuts()).sum(),
         edge_logs: cluster.logs(),
         truths: truths(&mut run, server, &streams).await,
         producers,

@@ -13,8 +13,8 @@ use shared::{Cursor, StreamName};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::checker::{Begin, Item};
-use crate::course::Surroundings;
 use crate::dialect::{Dialect, Subscribed};
+use crate::surroundings::Surroundings;
 
 /// How often one that waits looks whether it may go on.
 const POLL: Duration = Duration::from_millis(5);
@@ -355,6 +355,9 @@ impl Socket {
         }
         if let Some(cursor) = told.cursor {
             self.cursors.insert(told.stream, cursor);
+        }
+        if self.events == 0 {
+            self.surroundings.receiving.fetch_add(1, Ordering::Relaxed);
         }
         self.events += 1;
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use benches::client::Transports;
@@ -13,17 +13,16 @@ use shared::limits::LOG_PAGE_BYTES_MAX;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::checker::{Findings, Removal, StreamTruth, check};
 use crate::cluster::{Cluster, Front, Setup};
-use crate::course::Surroundings;
 use crate::dialect::Dialect;
 use crate::events::BIG;
 use crate::http;
 use crate::producers::{self, Quota, RawForm};
 use crate::scenario::{PINGS, Scenario, Server, WRITE_TIMEOUT};
 use crate::sockets::{Habit, Plan, Record, Socket};
+use crate::surroundings::Surroundings;
 use crate::truth::Operator;
 
 /// Longest wait for each part of the test.
@@ -54,7 +53,8 @@ async fn clients_that_stop_reading_are_closed_on_time_cost_little_and_recover() 
     let cluster = Cluster::start(&setup).await;
     let mut operator = Operator::connect(&cluster.redis.socket(), 1).await.unwrap();
     let stream: StreamName = "big".parse().unwrap();
-    let (end, surroundings) = surroundings(&cluster);
+    let (end, surroundings) = Surroundings::new(vec![cluster.edges[0].address]);
+    let surroundings = Arc::new(surroundings);
 
     let mut tasks = JoinSet::new();
     for number in 0..sockets {
@@ -89,26 +89,6 @@ async fn clients_that_stop_reading_are_closed_on_time_cost_little_and_recover() 
     assert!(took < on_time, "closed after {took:?}");
     assert!(peak < allowed, "{peak} bytes at the peak");
     judge(&truth, &records);
-}
-
-fn surroundings(
-    cluster: &Cluster,
-) -> (
-    watch::Sender<Option<BTreeMap<StreamName, shared::EntryId>>>,
-    Arc<Surroundings>,
-) {
-    let (end, last) = watch::channel(None);
-    let surroundings = Surroundings {
-        edges: vec![cluster.edges[0].address],
-        published: Arc::default(),
-        seen_ms: Arc::default(),
-        faults: watch::channel(0).1,
-        asleep: AtomicUsize::new(0),
-        calm: CancellationToken::new(),
-        last,
-        give_up: CancellationToken::new(),
-    };
-    (end, Arc::new(surroundings))
 }
 
 fn plan(number: usize, stream: &StreamName) -> Plan {

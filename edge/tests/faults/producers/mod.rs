@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::cluster::Cluster;
 
 pub use http::publish_http;
-pub use raw::{RawForm, connect_redis, publish_raw};
+pub use raw::{RawForm, publish_raw};
 
 /// Pause before a producer comes back.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use tokio::time::sleep;
 
 use super::{PAUSE, Plan, Record};
 use crate::events;
+use crate::truth::connect_redis;
 
 /// Entries that are added in one pipeline.
 const PIPELINE: u32 = 32;
@@ -59,13 +59,6 @@ pub async fn publish_raw(plan: Plan, socket: PathBuf, form: RawForm) -> Record {
             }
         }
     }
-}
-
-/// A connection of the test's own to Redis.
-pub async fn connect_redis(socket: &std::path::Path) -> redis::RedisResult<MultiplexedConnection> {
-    let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
-    let client = redis::Client::open(format!("unix://{}", socket.display()))?;
-    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 async fn add(

@@ -1,21 +1,23 @@
 //! A TCP proxy that cuts connections: after so many bytes in one direction, at a random byte, wherever in a frame
-//! that is. It never looks into the bytes.
+//! that is; and one that is a bad network: slow, or down, with or without saying so ([`Impairment`]). It never looks into
+//! the bytes.
+
+mod link;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Bytes that are passed on at once.
-const PIECE_BYTES: usize = 16 * 1024;
+pub use link::Impairment;
+use link::{Link, reset_when_closed};
+
 /// A connection that is to be cut soon lives for so many more bytes at the most.
 const SOON_BYTES_MAX: u64 = 64 * 1024;
 
@@ -70,17 +72,8 @@ struct Shared {
     accepted: AtomicU64,
     random: Mutex<fastrand::Rng>,
     links: Mutex<Vec<Weak<Link>>>,
+    impairment: watch::Sender<Impairment>,
     tasks: TaskTracker,
-}
-
-/// One connection through the proxy.
-struct Link {
-    /// Bytes that may still pass, from the client and to the client.
-    left: [AtomicU64; 2],
-    /// Whether a cut resets the connection, or ends it as if all had been sent.
-    abrupt: bool,
-    was_cut: AtomicBool,
-    closed: CancellationToken,
 }
 
 impl Proxy {
@@ -95,6 +88,7 @@ impl Proxy {
             accepted: AtomicU64::new(0),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             links: Mutex::new(Vec::new()),
+            impairment: watch::Sender::new(Impairment::None),
             tasks: TaskTracker::new(),
         });
         let stop = CancellationToken::new();
@@ -136,6 +130,14 @@ impl Proxy {
             for left in &link.left {
                 left.store(u64::MAX, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// The network is like this from now on.
+    pub fn impair(&self, impairment: Impairment) {
+        self.shared.impairment.send_replace(impairment);
+        if impairment == Impairment::Reset {
+            self.links().iter().for_each(|link| link.reset());
         }
     }
 
@@ -190,9 +192,11 @@ impl Shared {
         let left = [left(), left()];
         let link = Arc::new(Link {
             left,
-            abrupt: random.bool(),
+            abrupt: AtomicBool::new(random.bool()),
             was_cut: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
             closed,
+            impairment: self.impairment.subscribe(),
         });
         let mut links = self.links.lock().unwrap();
         links.retain(|link| link.strong_count() > 0);
@@ -203,13 +207,20 @@ impl Shared {
 
 async fn serve(client: TcpStream, servers: Vec<SocketAddr>, link: Arc<Link>, shared: Arc<Shared>) {
     let _ = client.set_nodelay(true);
+    let impairment = *shared.impairment.borrow();
+    if impairment == Impairment::Reset {
+        return reset_when_closed(&client);
+    }
+    if impairment == Impairment::BlackHole {
+        link.dead.store(true, Ordering::Relaxed);
+    }
     if let Upstream::Unix(path) = &shared.upstream {
         if let Ok(server) = UnixStream::connect(path).await {
-            between(client, server, &link).await;
+            link.join(client, server).await;
         }
     } else if let Some(server) = first_that_answers(&servers).await {
         let _ = server.set_nodelay(true);
-        between(client, server, &link).await;
+        link.join(client, server).await;
     }
     if link.was_cut.load(Ordering::Relaxed) {
         shared.cuts.fetch_add(1, Ordering::Relaxed);
@@ -225,56 +236,16 @@ async fn first_that_answers(servers: &[SocketAddr]) -> Option<TcpStream> {
     None
 }
 
-/// Passes bytes both ways until either end closes or the link is cut. Both sockets close with it.
-async fn between<S: AsyncRead + AsyncWrite>(client: TcpStream, server: S, link: &Link) {
-    let (mut client_read, mut client_write) = client.into_split();
-    let (mut server_read, mut server_write) = tokio::io::split(server);
-    tokio::select! {
-        () = pump(&mut client_read, &mut server_write, &link.left[0], link) => {}
-        () = pump(&mut server_read, &mut client_write, &link.left[1], link) => {}
-        () = link.closed.cancelled() => {}
-    }
-    if link.abrupt && link.was_cut.load(Ordering::Relaxed) {
-        // Without lingering, closing sends a reset.
-        let _ = SockRef::from(client_read.as_ref()).set_linger(Some(Duration::ZERO));
-    }
-}
-
-async fn pump(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    left: &AtomicU64,
-    link: &Link,
-) {
-    let mut piece = vec![0; PIECE_BYTES];
-    loop {
-        let Ok(read @ 1..) = from.read(&mut piece).await else {
-            return;
-        };
-        let allowed = left.load(Ordering::Relaxed);
-        let passed = usize::try_from(allowed).unwrap_or(usize::MAX).min(read);
-        if to.write_all(&piece[..passed]).await.is_err() {
-            return;
-        }
-        if passed < read {
-            link.was_cut.store(true, Ordering::Relaxed);
-            return;
-        }
-        if allowed != u64::MAX {
-            // Another budget may have been set meanwhile; that one counts.
-            let _ = left.compare_exchange(
-                allowed,
-                allowed - passed as u64,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::{Instant, timeout};
+
     use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
 
     /// Through a proxy to a server that sends the bytes 0, 1, 2, … without end: what arrives until the cut.
     async fn received(seed: u64, cut_bytes_max: u64) -> Vec<u8> {
@@ -298,7 +269,7 @@ mod tests {
                 bytes.extend_from_slice(&piece[..read]);
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(sender, reader) })
+        timeout(DEADLINE, async { tokio::join!(sender, reader) })
             .await
             .unwrap();
         assert_eq!((proxy.cuts(), proxy.accepted()), (1, 1));
@@ -343,11 +314,94 @@ mod tests {
             if calm {
                 proxy.calm();
             }
-            let done = tokio::time::timeout(Duration::from_secs(30), echo(client, peer))
-                .await
-                .unwrap();
+            let done = timeout(DEADLINE, echo(client, peer)).await.unwrap();
             assert_eq!(done.is_ok(), survives, "{soon} {calm}: {done:?}");
         }
+    }
+
+    /// A connection through the proxy, from both ends.
+    async fn pair(proxy: &Proxy, server: &TcpListener) -> (TcpStream, TcpStream) {
+        let client = TcpStream::connect(proxy.address()).await.unwrap();
+        let (peer, _) = timeout(DEADLINE, server.accept()).await.unwrap().unwrap();
+        (client, peer)
+    }
+
+    async fn passes(client: &mut TcpStream, peer: &mut TcpStream) -> io::Result<()> {
+        let mut bytes = vec![7; 8_192];
+        client.write_all(&bytes).await?;
+        peer.read_exact(&mut bytes).await.map(drop)
+    }
+
+    #[tokio::test]
+    async fn a_network_that_is_down_says_so_or_does_not() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = Upstream::Tcp(server.local_addr().unwrap());
+        let proxy = Proxy::start(upstream, 1).await.unwrap();
+        let (mut client, mut peer) = pair(&proxy, &server).await;
+        passes(&mut client, &mut peer).await.unwrap();
+
+        proxy.impair(Impairment::Reset);
+        let mut byte = [0];
+        let reset = timeout(DEADLINE, client.read(&mut byte)).await.unwrap();
+        assert_eq!(reset.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        let mut refused = TcpStream::connect(proxy.address()).await.unwrap();
+        assert!(timeout(DEADLINE, refused.read(&mut byte)).await.unwrap().is_err());
+
+        proxy.impair(Impairment::None);
+        let (mut client, mut peer) = pair(&proxy, &server).await;
+        let (mut silent, mut silent_peer) = pair(&proxy, &server).await;
+        proxy.impair(Impairment::BlackHole);
+        client.write_all(b"lost").await.unwrap();
+        let (mut late, mut late_peer) = pair(&proxy, &server).await;
+        late.write_all(b"lost").await.unwrap();
+        let dead = || {
+            proxy
+                .links()
+                .iter()
+                .filter(|link| link.dead.load(Ordering::Relaxed))
+                .count()
+        };
+        let both_are_dead = async {
+            while dead() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(DEADLINE, both_are_dead).await.unwrap();
+        proxy.impair(Impairment::None);
+        // Of this one nothing was lost.
+        timeout(DEADLINE, passes(&mut silent, &mut silent_peer))
+            .await
+            .unwrap()
+            .unwrap();
+        for (client, peer) in [(&mut client, &mut peer), (&mut late, &mut late_peer)] {
+            client.write_all(b"lost too").await.unwrap();
+            let nothing = timeout(Duration::from_millis(50), peer.read(&mut byte)).await;
+            assert!(nothing.is_err(), "{nothing:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_network_delays_and_holds_back_but_loses_nothing() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = Upstream::Tcp(server.local_addr().unwrap());
+        let proxy = Proxy::start(upstream, 1).await.unwrap();
+        let (mut client, mut peer) = pair(&proxy, &server).await;
+        proxy.impair(Impairment::Slow {
+            delay: Duration::from_millis(100),
+            bytes_per_second: 100_000,
+        });
+        let sent: Vec<u8> = (0..20_000u32).map(|n| n as u8).collect();
+        let begun = Instant::now();
+        client.write_all(&sent).await.unwrap();
+        drop(client);
+        let mut received = Vec::new();
+        timeout(DEADLINE, peer.read_to_end(&mut received))
+            .await
+            .unwrap()
+            .unwrap();
+        // 20,000 bytes take 200 ms, and each 100 ms more.
+        assert!(begun.elapsed() >= Duration::from_millis(300));
+        assert_eq!(received, sent);
     }
 
     #[test]
