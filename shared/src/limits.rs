@@ -145,6 +145,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause before Redis is tried again.
 pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How often an open connection for writes is tried, used or not.
+pub const LINK_PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// Pause between two looks at whether everything is connected, when the engine starts.
 pub const LIVE_POLL: Duration = Duration::from_millis(10);
 /// How often the memory of Redis is looked at.

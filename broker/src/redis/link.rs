@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use redis::PushInfo;
 use redis::aio::MultiplexedConnection;
-use shared::limits::CONNECT_TIMEOUT;
+use shared::limits::{APPEND_ANSWER_TIMEOUT, CONNECT_TIMEOUT, LINK_PROBE_INTERVAL};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -60,6 +60,7 @@ pub(super) struct Link {
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Connected, Fault>> + Send>>;
+type Watching = Pin<Box<dyn Future<Output = Change> + Send>>;
 
 enum Phase {
     Down {
@@ -68,6 +69,7 @@ enum Phase {
     Opening(Opening),
     Up(
         Connected,
+        Watching,
         #[expect(dead_code, reason = "it counts for as long as it is here")] Usable,
     ),
 }
@@ -79,6 +81,8 @@ pub(super) enum Change {
     Up,
     /// The connection is gone; what was in flight has no answer. Call [`Link::down`].
     Lost,
+    /// It is open, and the server does not take writes on it. What was in flight is answered. Call [`Link::down`].
+    Useless(&'static str),
 }
 
 impl Link {
@@ -109,7 +113,7 @@ impl Link {
     /// The connection, while it is up.
     pub(super) fn connection(&self) -> Option<&MultiplexedConnection> {
         match &self.phase {
-            Phase::Up(connected, _) => Some(&connected.connection),
+            Phase::Up(connected, ..) => Some(&connected.connection),
             _ => None,
         }
     }
@@ -158,7 +162,8 @@ impl Link {
                         self.backoff.reset();
                         self.away_since = None;
                         drop(self.shown.send_replace(Ok(connected.clone())));
-                        self.phase = Phase::Up(connected, Usable::count(self.what));
+                        let watching = watch(connected.connection.clone(), self.probe.clone());
+                        self.phase = Phase::Up(connected, Box::pin(watching), Usable::count(self.what));
                         return Change::Up;
                     }
                     Err(Fault::Lost(why) | Fault::NotNow(why)) => self.down(why),
@@ -167,9 +172,15 @@ impl Link {
                         self.down("Redis answers with something unexpected");
                     }
                 },
-                Phase::Up(connected, _) => {
-                    connected.lost.notified().await;
-                    return Change::Lost;
+                Phase::Up(connected, watching, _) => {
+                    return tokio::select! {
+                        () = connected.lost.notified() => Change::Lost,
+                        change = watching.as_mut() => {
+                            // It may take until what is in flight is answered before it is given up.
+                            *watching = Box::pin(std::future::pending());
+                            change
+                        }
+                    };
                 }
             }
         }
@@ -191,7 +202,7 @@ async fn open(connector: Connector, queued_max: usize, probe: redis::Cmd) -> Res
         })),
     };
     let mut connection = connector.open(&purpose).await.map_err(|e| Fault::of(&e))?;
-    match run_probe(&mut connection, &probe).await {
+    match run_probe(&mut connection, &probe, CONNECT_TIMEOUT).await {
         // Other faults are for each append to find out.
         Err(fault @ (Fault::Lost(_) | Fault::NotNow(_))) => Err(fault),
         _ => Ok(Connected {
@@ -199,6 +210,19 @@ async fn open(connector: Connector, queued_max: usize, probe: redis::Cmd) -> Res
             lost,
             given_up: Arc::default(),
         }),
+    }
+}
+
+/// Tries an open connection now and then, until it fails: one that nobody uses at the time would else not be found dead, or
+/// to a server that has become a replica, and an edge that says it is not ready may be given nothing to use it for.
+async fn watch(mut connection: Connection, probe: redis::Cmd) -> Change {
+    loop {
+        tokio::time::sleep(LINK_PROBE_INTERVAL).await;
+        match run_probe(&mut connection, &probe, APPEND_ANSWER_TIMEOUT).await {
+            Err(Fault::Lost(_)) => return Change::Lost,
+            Err(Fault::NotNow(why)) => return Change::Useless(why),
+            _ => {}
+        }
     }
 }
 
@@ -214,12 +238,13 @@ pub(super) fn probe(keys: &KeyTemplate) -> redis::Cmd {
         .take()
 }
 
-/// Runs a [`probe`]. Takes [`CONNECT_TIMEOUT`] at the most.
+/// Runs a [`probe`]. Takes `longest` at the most.
 pub(super) async fn run_probe(
     connection: &mut MultiplexedConnection,
     probe: &redis::Cmd,
+    longest: Duration,
 ) -> Result<(), Fault> {
-    let answer = tokio::time::timeout(CONNECT_TIMEOUT, connection.send_packed_command(probe));
+    let answer = tokio::time::timeout(longest, connection.send_packed_command(probe));
     match answer.await {
         Err(_) => Err(Fault::Lost("Redis does not answer")),
         Ok(Err(error)) => Err(Fault::of(&error)),

@@ -11,6 +11,7 @@ mod crowd;
 mod ephemeral;
 mod half_transaction;
 mod hung;
+mod idle;
 mod keyed_order;
 mod lost_replies;
 mod reading;

@@ -251,6 +251,9 @@ impl Lane {
                 self.upkeep.forget_all();
             }
             Change::Lost => self.lost("the connection to Redis was lost"),
+            // What is in flight is answered first, see `answered`.
+            Change::Useless(why) if !self.in_flight.is_empty() => self.retiring = Some(why),
+            Change::Useless(why) => self.link.down(why),
         }
     }
 

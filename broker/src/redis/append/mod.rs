@@ -26,6 +26,7 @@ use std::sync::Arc;
 use shared::StreamName;
 use shared::limits::{
     APPEND_BATCHES_IN_FLIGHT_MAX, APPEND_BYTES_QUEUED_MAX, APPEND_TIMEOUT, APPENDS_QUEUED_MAX,
+    CONNECT_TIMEOUT,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -138,7 +139,7 @@ impl Lanes {
         for lane in &self.lanes {
             let link = lane.link.borrow().clone();
             let mut link = link.map_err(|why| Unavailable(why.into()))?;
-            match link::run_probe(&mut link.connection, &self.probe).await {
+            match link::run_probe(&mut link.connection, &self.probe, CONNECT_TIMEOUT).await {
                 Ok(()) => {}
                 Err(Fault::Lost(why) | Fault::NotNow(why) | Fault::Refused(why)) => {
                     return Err(Unavailable(why.into()));

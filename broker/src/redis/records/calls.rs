@@ -72,6 +72,7 @@ impl Calls {
                     change = link.changed() => match change {
                         Change::Up => {}
                         Change::Lost => link.down("the connection to Redis was lost"),
+                        Change::Useless(why) => link.down(why),
                     },
                 }
             }
