@@ -1,5 +1,5 @@
 //! Where the other edges are. What the log said is remembered for a short while, because clients that poll ask often,
-//! and longer if the log is away.
+//! and longer if the log is away or has nothing better to say.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ impl Addresses {
         }
     }
 
-    /// The address of an edge; `None` if it is gone or never was.
+    /// The address of an edge, or where it was last; `None` if it never was anywhere, as far as is known here.
     pub(super) async fn of(&self, edge: EdgeId) -> Option<String> {
         let known = self.known().get(&edge).cloned();
         if let Some(known) = &known
@@ -41,12 +41,9 @@ impl Addresses {
                 self.remember(edge, &address);
                 Some(address)
             }
-            Ok(None) => {
-                self.forget(edge);
-                None
-            }
-            // The log is away. The edge need not be.
-            Err(_) => known.map(|known| known.address),
+            // The edge may be cut off from the log, which forgets it then, or the log is away, or has lost its data. The
+            // edge need not be gone; if it is, it will not be found there, and is forgotten.
+            Ok(None) | Err(_) => known.map(|known| known.address),
         }
     }
 
@@ -68,5 +65,34 @@ impl Addresses {
     fn known(&self) -> MutexGuard<'_, HashMap<EdgeId, Known>> {
         // A map is whole between any two calls.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use broker::{Log, MemoryLog};
+    use shared::limits::CLUSTER_ANNOUNCE_TTL;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn an_edge_that_the_log_has_forgotten_is_where_it_was_until_it_is_not_found_there() {
+        let log = MemoryLog::new(Config::default().memory_config());
+        let addresses = Addresses::new(log.edges().clone());
+        let edge = EdgeId::from_random([7; 6]);
+        assert_eq!(addresses.of(edge).await, None);
+        let announced = log.edges().announce(edge, "127.0.0.1:1", CLUSTER_ANNOUNCE_TTL);
+        announced.await.unwrap();
+        let there = Some("127.0.0.1:1".to_owned());
+        assert_eq!(addresses.of(edge).await, there);
+
+        log.edges().withdraw(edge).await.unwrap();
+        let long_ago = Instant::now().checked_sub(2 * CLUSTER_ADDRESS_MEMORY).unwrap();
+        addresses.known().get_mut(&edge).unwrap().at = long_ago;
+        assert_eq!(addresses.of(edge).await, there);
+        addresses.forget(edge);
+        assert_eq!(addresses.of(edge).await, None);
     }
 }
