@@ -1,10 +1,11 @@
-//! A real Redis for tests: a private `redis-server` on a Unix socket in a temporary folder. Compiled only with the
-//! feature `testing`, never part of the product.
+//! A real Redis for tests: a private `redis-server` on a Unix socket in a temporary folder, or two of them under
+//! Sentinels. Compiled only with the feature `testing`, never part of the product.
 //!
 //! The program is `redis-server`, or what the environment variable `WEIR_TEST_REDIS` names (for example
 //! `valkey-server`).
 
 mod append_only_file;
+mod sentinel;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 const START_POLL: Duration = Duration::from_millis(5);
 /// How long a command of a test may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub use sentinel::{MASTER, Sentinel, SentinelGroup, free_port};
 
 /// A running server, killed when this is dropped. It opens no port and, unless told otherwise, writes no file.
 #[derive(Debug)]
@@ -140,7 +143,7 @@ impl RedisServer {
     async fn launch(&self) {
         // Left behind by a server that was killed.
         let _ = std::fs::remove_file(self.socket());
-        let program = std::env::var(PROGRAM_VARIABLE).unwrap_or_else(|_| "redis-server".to_owned());
+        let program = program();
         let child = Command::new(&program)
             .current_dir(self.folder.path())
             .args([
@@ -214,6 +217,11 @@ pub fn signal(pid: u32, name: &str) {
         status.is_ok_and(|status| status.success()),
         "SIG{name} could not be sent to {pid}"
     );
+}
+
+/// The server program to test with.
+fn program() -> String {
+    std::env::var(PROGRAM_VARIABLE).unwrap_or_else(|_| "redis-server".to_owned())
 }
 
 /// A generation, for tests of who serves a session and has no log.

@@ -48,6 +48,10 @@ pub enum Fault {
     SetBack,
     /// An edge is killed, and all that is stored of sessions is lost before it is started again.
     LoseSessions,
+    /// Redis is killed, and Sentinels make a primary of its replica, which has not quite all.
+    FailOver,
+    /// The same with a replica that got nothing for a while.
+    FailOverToLaggard,
 }
 
 /// The faults of a run that loses nothing that was acknowledged.
@@ -77,6 +81,15 @@ pub const UNSAFE: &[Fault] = &[
     Fault::LosePower,
     Fault::CutClients,
     Fault::CutRedis,
+];
+
+/// The faults of a run in which Redis is replaced by its replica.
+pub const FAIL_OVERS: &[Fault] = &[
+    Fault::FailOver,
+    Fault::FailOverToLaggard,
+    Fault::KillEdge,
+    Fault::FailOverToLaggard,
+    Fault::CutClients,
 ];
 
 /// `rounds` times each fault of `kinds`, in an order that `random` draws.
@@ -134,6 +147,13 @@ pub struct Chaos {
 }
 
 impl Chaos {
+    /// What begins before the events of a step are published.
+    pub async fn prepare(&mut self, fault: Fault) {
+        if fault == Fault::FailOverToLaggard {
+            self.cluster.redis.group().cut_replication().await;
+        }
+    }
+
     /// Does one fault, to its end.
     pub async fn strike(&mut self, fault: Fault) -> io::Result<()> {
         let edge = self.random.usize(..self.cluster.edges.len());
@@ -173,6 +193,7 @@ impl Chaos {
                 self.operator.delete_sessions().await.map_err(io::Error::other)?;
                 self.cluster.edges[edge].restart()?;
             }
+            Fault::FailOver | Fault::FailOverToLaggard => self.fail_over(fault).await?,
             Fault::Trim => {
                 let keep = self.random.usize(..300);
                 self.operator
@@ -244,6 +265,24 @@ impl Chaos {
             .reconnect(&self.cluster.redis.socket())
             .await
             .map_err(io::Error::other)
+    }
+
+    /// The replica becomes the primary, and the old primary its replica.
+    async fn fail_over(&mut self, fault: Fault) -> io::Result<()> {
+        let lags = fault == Fault::FailOverToLaggard;
+        if lags {
+            self.newest_is_seen().await?;
+        }
+        self.cluster.redis.kill();
+        self.power_lost_at_ms = Some(now_ms());
+        let group = self.cluster.redis.group();
+        match lags {
+            true => group.fail_over_at_once().await,
+            false => group.fail_over().await,
+        }
+        group.restore().await;
+        let socket = self.cluster.redis.socket();
+        self.operator.reconnect(&socket).await.map_err(io::Error::other)
     }
 
     /// How long something stays broken.

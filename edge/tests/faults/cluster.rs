@@ -1,15 +1,16 @@
-//! The processes under test: a Redis that appends to a file, and edges, all behind proxies. Everything is killed
-//! when it is dropped, also when a test panics.
+//! The processes under test: a Redis that appends to a file, or two under Sentinels, and edges, all behind proxies.
+//! Everything is killed when it is dropped, also when a test panics.
 
 use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use benches::peers::{self, Pings};
-use broker::testing::{RedisServer, signal};
+use broker::testing::{RedisServer, SentinelGroup, signal};
 use tokio::time::{Instant, sleep};
 
 use crate::http;
@@ -83,15 +84,47 @@ pub struct Setup {
     pub front: Front,
     /// The command line of Redis.
     pub redis_arguments: &'static [&'static str],
+    /// Sentinels that watch over Redis and a replica of it; without any it is one server.
+    pub sentinels: usize,
     /// Decides over ports and cuts.
     pub seed: u64,
+}
+
+/// Where the log is.
+pub enum Redis {
+    /// One server.
+    One(RedisServer),
+    /// One that has a replica, and Sentinels.
+    Group(SentinelGroup),
+}
+
+impl Redis {
+    /// The servers under Sentinels.
+    pub fn group(&mut self) -> &mut SentinelGroup {
+        match self {
+            Self::Group(group) => group,
+            Self::One(_) => panic!("it is one server"),
+        }
+    }
+}
+
+impl Deref for Redis {
+    type Target = RedisServer;
+
+    /// The one that takes writes.
+    fn deref(&self) -> &RedisServer {
+        match self {
+            Self::One(server) => server,
+            Self::Group(group) => group.primary(),
+        }
+    }
 }
 
 /// Redis, edges, and the proxies before them.
 pub struct Cluster {
     /// The log itself.
-    pub redis: RedisServer,
-    /// Between each edge and Redis.
+    pub redis: Redis,
+    /// Between each edge and Redis, where that is one server.
     pub redis_links: Vec<Proxy>,
     /// The edges.
     pub edges: Vec<Edge>,
@@ -103,7 +136,10 @@ pub struct Cluster {
 impl Cluster {
     /// Starts everything.
     pub async fn start(setup: &Setup) -> Self {
-        let redis = RedisServer::start_with_args(setup.redis_arguments).await;
+        let redis = match setup.sentinels {
+            0 => Redis::One(RedisServer::start_with_args(setup.redis_arguments).await),
+            sentinels => Redis::Group(SentinelGroup::start(sentinels, setup.redis_arguments).await),
+        };
         let folder = tempfile::TempDir::with_prefix("weir-faults-").unwrap();
         let file = folder.path().join("weir.toml");
         if let Program::Weir(configuration) = &setup.program {
@@ -114,7 +150,10 @@ impl Cluster {
         let mut edges = Vec::new();
         for (number, link) in redis_links.iter().enumerate() {
             let launcher = Launcher {
-                redis: format!("redis://{}", link.address()),
+                redis: match &redis {
+                    Redis::One(_) => format!("redis://{}", link.address()),
+                    Redis::Group(group) => group.url(),
+                },
                 program: setup.program.clone(),
                 file: file.clone(),
             };

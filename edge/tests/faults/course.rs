@@ -77,6 +77,7 @@ impl Course {
 
     /// Lets each producer publish `quota` events more, and strikes when a part of that is done; `at_rest`: all of it.
     pub async fn step(&mut self, fault: Fault, quota: u32, at_rest: bool) {
+        self.chaos.prepare(fault).await;
         let before = self.settled();
         self.quota.send_modify(|released| released.events += quota);
         let released = u64::from(self.quota.borrow().events) * self.producers.len() as u64;

@@ -6,7 +6,7 @@
 //! mid-frame at random bytes (between clients and edges, and between edges and Redis), Redis is killed and started
 //! again, a stream is trimmed while it is read, one has single entries deleted, one is deleted and created anew, one
 //! is set back to an earlier state. Then [`checker`] compares what each subscriber received with what the streams
-//! held, read from Redis itself.
+//! held, read from Redis itself. In a run of its own Redis is replaced by its replica, again and again.
 //!
 //! A small run is part of the tests. The full run takes a few minutes and prints its figures:
 //!
@@ -89,6 +89,7 @@ async fn every_subscriber_receives_every_event_once_and_in_order_or_is_told() {
         faults,
         quota,
         loses_power: false,
+        sentinels: 0,
     };
     let report = run::run(&scenario).await;
     let (published, received) = report.conclude();
@@ -113,6 +114,25 @@ async fn what_redis_loses_with_the_power_is_told_to_all_who_saw_it() {
         faults,
         quota,
         loses_power: true,
+        sentinels: 0,
+    };
+    let report = run::run(&scenario).await;
+    let (published, received) = report.conclude();
+    assert!(published.lost_with_power > 0 && received.resets > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_fail_over_rolls_back_is_told_to_all_who_saw_it() {
+    let _turn = MACHINE.lock().await;
+    let seed = seed();
+    let (rounds, quota) = if is_full() { (4, 500) } else { (1, 150) };
+    let faults = chaos::plan(chaos::FAIL_OVERS, rounds, &mut fastrand::Rng::with_seed(seed));
+    let scenario = Scenario {
+        seed,
+        faults,
+        quota,
+        loses_power: true,
+        sentinels: 3,
     };
     let report = run::run(&scenario).await;
     let (published, received) = report.conclude();

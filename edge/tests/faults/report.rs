@@ -47,7 +47,7 @@ pub struct Report {
 pub struct Published {
     /// Acknowledged events.
     pub acknowledged: u64,
-    /// Acknowledged events that a power failure took away.
+    /// Acknowledged events that a power failure or a fail-over took away.
     pub lost_with_power: u64,
     /// Fault: acknowledged events that are not where the answer said.
     pub lost: u64,
@@ -139,7 +139,7 @@ impl Report {
             ("connections cut, clients'", self.cuts),
             ("connections cut, to Redis", self.redis_cuts),
             ("half-written bytes cut from the AOF", self.torn_bytes),
-            ("acknowledged, lost with the power", published.lost_with_power),
+            ("acknowledged, lost by Redis", published.lost_with_power),
             ("FAULT acknowledged and lost", published.lost),
             ("FAULT doubled in the log", published.doubled),
             ("FAULT missing without a verdict", received.missing),

@@ -19,12 +19,15 @@ pub async fn run(scenario: &Scenario) -> Report {
     let streams = scenario.streams();
     // A killed Redis has lost nothing that it acknowledged only if it wrote before it answered. With `everysec` it may
     // answer first, while a sync is under way.
-    let arguments: &[&str] = if scenario.loses_power {
+    let arguments: &[&str] = if scenario.sentinels > 0 {
+        // What the killed one has written is not needed: it gets all from the other.
+        &[]
+    } else if scenario.loses_power {
         &["--appendonly", "yes", "--appendfsync", "everysec"]
     } else {
         &["--appendonly", "yes", "--appendfsync", "always"]
     };
-    let cluster = Cluster::start(&setup(arguments, scenario.seed)).await;
+    let cluster = Cluster::start(&setup(arguments, scenario.sentinels, scenario.seed)).await;
     let sources: Vec<_> = streams.iter().flat_map(|stream| stream.sources()).collect();
     let mut run = Course::start(cluster, &sources, scenario.seed).await;
     let mut subscribers = JoinSet::new();

@@ -15,12 +15,13 @@ use crate::tails::Transport;
 const EDGES: usize = 2;
 
 /// A cluster of edges that are each reached by itself.
-pub fn setup(redis_arguments: &'static [&'static str], seed: u64) -> Setup {
+pub fn setup(redis_arguments: &'static [&'static str], sentinels: usize, seed: u64) -> Setup {
     Setup {
         program: Program::Weir(CONFIGURATION.to_owned()),
         edges: EDGES,
         front: Front::EachItsOwn,
         redis_arguments,
+        sentinels,
         seed,
     }
 }
@@ -52,6 +53,8 @@ pub struct Scenario {
     pub quota: u32,
     /// Whether Redis may lose writes that it has acknowledged.
     pub loses_power: bool,
+    /// Sentinels over Redis and its replica; none: it is one server.
+    pub sentinels: usize,
 }
 
 /// A stream.
@@ -88,6 +91,10 @@ impl Scenario {
     /// The streams.
     pub fn streams(&self) -> Vec<StreamPlan> {
         use Source::{Http, Raw};
+        if self.sentinels > 0 {
+            // Who adds entries without Weir would have to find the primary by himself.
+            return vec![stream("plain", &[Http, Http]), stream("mixed/a:b", &[Http])];
+        }
         let mut streams = vec![
             stream("plain", &[Http, Http]),
             stream("mixed/a:b", &[Http, Raw(RawForm::Foreign)]),

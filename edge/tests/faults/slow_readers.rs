@@ -64,7 +64,7 @@ async fn slow_readers_cost_no_memory_hold_nobody_up_and_lose_nothing() {
         }
     };
     let started = Instant::now();
-    let cluster = Cluster::start(&setup(&[], 1)).await;
+    let cluster = Cluster::start(&setup(&[], 0, 1)).await;
     let mut operator = Operator::connect(&cluster.redis.socket(), 1).await.unwrap();
     let streams: [StreamName; 2] = ["slow/kept".parse().unwrap(), "slow/trimmed".parse().unwrap()];
     let published = Arc::new(AtomicU64::new(0));

@@ -45,6 +45,7 @@ pub fn setup(seed: u64) -> Setup {
         edges: EDGES,
         front: Front::EachItsOwnThenRoundRobin,
         redis_arguments: &["--appendonly", "yes", "--appendfsync", "always"],
+        sentinels: 0,
         seed,
     }
 }

@@ -140,6 +140,7 @@ impl Scenario {
                 Server::Node => Front::RoundRobinAndSticky,
             },
             redis_arguments: REDIS,
+            sentinels: 0,
             seed: self.seed,
         }
     }

@@ -74,13 +74,14 @@ impl Sentinels {
     }
 
     /// Where the master is now, and what is cancelled when it is somewhere else. Asks all Sentinels at once, and takes
-    /// the first answer that is not older than what is known. Takes [`SENTINEL_TIMEOUT`] at the most.
+    /// the first answer that is not older than what is known; while nothing is, the best of all. Takes
+    /// [`SENTINEL_TIMEOUT`] at the most.
     pub(super) async fn locate(&self) -> io::Result<(Node, CancellationToken)> {
         let mut asked: FuturesUnordered<_> = self.nodes.iter().map(|node| self.ask_once(node)).collect();
         let (mut best, mut why) = (None::<Answer>, None);
         while let Some(answer) = asked.next().await {
             match answer {
-                Ok(answer) if answer.epoch >= self.known_epoch() => {
+                Ok(answer) if self.known_epoch().is_some_and(|known| answer.epoch >= known) => {
                     best = Some(answer);
                     break;
                 }
@@ -156,8 +157,8 @@ impl Sentinels {
         (master, known.cut.clone())
     }
 
-    fn known_epoch(&self) -> u64 {
-        self.known().answer.as_ref().map_or(0, |answer| answer.epoch)
+    fn known_epoch(&self) -> Option<u64> {
+        self.known().answer.as_ref().map(|answer| answer.epoch)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
