@@ -416,3 +416,13 @@ pub const CLUSTER_ANNOUNCE_TTL: Duration = Duration::from_secs(15);
 pub const CLUSTER_ANNOUNCE_INTERVAL: Duration = Duration::from_secs(4);
 /// Pause before an edge announces itself again that could not.
 pub const CLUSTER_ANNOUNCE_RETRY: Duration = Duration::from_secs(1);
+/// How often a Redis Cluster is asked which node has which slot.
+pub const REDIS_CLUSTER_ASK_INTERVAL: Duration = Duration::from_secs(10);
+/// The same while a node of it does not answer.
+pub const REDIS_CLUSTER_ASK_INTERVAL_DOUBTED: Duration = Duration::from_millis(500);
+/// Before something is tried again for a key that is between two nodes of a Redis Cluster.
+pub const REDIS_CLUSTER_RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// Redirections of a Redis Cluster that are followed without a pause.
+pub const REDIS_CLUSTER_REDIRECTS_AT_ONCE: u32 = 3;
+/// Attempts at a read or a single command before it is given up, with redirections and pauses between them.
+pub const REDIS_CLUSTER_REDIRECTS_MAX: u32 = 100;

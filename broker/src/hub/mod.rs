@@ -18,7 +18,7 @@ use shared::limits;
 
 pub(crate) use bell::{Bell, Registration};
 pub use channel::Channel;
-pub(crate) use channel::{AheadMark, Epoch, Join, Pull};
+pub(crate) use channel::{AheadMark, Epoch, Join, Lease, Pull};
 pub(crate) use pages::Pages;
 
 use crate::ReadError;

@@ -4,7 +4,11 @@
 use redis::{ErrorKind, RedisError, ServerError};
 use tracing::debug;
 
+use super::slot;
 use crate::{AppendError, ReadError, SessionError, Unavailable};
+
+/// Why nothing can be done for a key that is between two nodes.
+pub(super) const CHANGING: &str = "the Redis Cluster is changing";
 
 /// Everything an answer, or its absence, can mean to us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +27,40 @@ pub(super) enum Fault {
     NoScript,
     /// The server refused for good. Nothing was done.
     Refused(&'static str),
+    /// Another node of the Redis Cluster is to be asked. Nothing was done.
+    Moved(Box<Redirect>),
+    /// The keys are being moved to another node of the Redis Cluster, or nobody serves them at the moment. Nothing was
+    /// done.
+    TryAgain,
     /// The reply has a shape that it cannot have.
     Malformed,
+}
+
+/// Where a node of a Redis Cluster sends whoever asks for a key (Redis Cluster specification, "Redirection and resharding").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Redirect {
+    /// Only for this key, and while its slot is being moved (`ASK`); else for the whole slot (`MOVED`).
+    pub(super) ask: bool,
+    /// The slot.
+    pub(super) slot: u16,
+    /// The other node; empty if it has the host of the one that answered.
+    pub(super) host: String,
+    /// Its port.
+    pub(super) port: u16,
+}
+
+impl Redirect {
+    /// Reads `3999 127.0.0.1:6381`.
+    fn parse(ask: bool, details: &str) -> Option<Self> {
+        let (slot, address) = details.split_once(' ')?;
+        let (host, port) = address.rsplit_once(':')?;
+        Some(Self {
+            ask,
+            slot: slot.parse().ok().filter(|slot| *slot < slot::SLOTS)?,
+            host: host.to_owned(),
+            port: port.parse().ok()?,
+        })
+    }
 }
 
 impl Fault {
@@ -73,7 +109,14 @@ impl Fault {
             "LOADING" => Self::NotNow("Redis is loading its data"),
             "READONLY" => Self::NotNow("this Redis is a read-only replica"),
             "MASTERDOWN" => Self::NotNow("this Redis has lost its master"),
-            "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" => Self::NotNow("the Redis Cluster is changing"),
+            "MOVED" | "ASK" => match Redirect::parse(code == "ASK", details) {
+                Some(redirect) => Self::Moved(Box::new(redirect)),
+                None => Self::Malformed,
+            },
+            "TRYAGAIN" => Self::TryAgain,
+            // The others are served.
+            "CLUSTERDOWN" if details.starts_with("Hash slot not served") => Self::TryAgain,
+            "CLUSTERDOWN" => Self::NotNow("the Redis Cluster is down"),
             "NOREPLICAS" => Self::NotNow("Redis has too few replicas"),
             "MISCONF" => Self::NotNow("Redis cannot write to its disk"),
             "BUSY" => Self::NotNow("Redis is busy with a script"),
@@ -99,6 +142,7 @@ impl Fault {
         match self {
             Self::Lost(_) | Self::Malformed => AppendError::Unconfirmed,
             Self::NotNow(why) => Unavailable(why.into()).into(),
+            Self::Moved(_) | Self::TryAgain => Unavailable(CHANGING.into()).into(),
             Self::Full => AppendError::Full,
             Self::WrongType => AppendError::WrongType,
             Self::Refused(why) => AppendError::Refused(why.into()),
@@ -112,6 +156,7 @@ impl Fault {
     pub(super) fn into_read_error(self) -> ReadError {
         match self {
             Self::Lost(why) | Self::NotNow(why) => Unavailable(why.into()).into(),
+            Self::Moved(_) | Self::TryAgain => Unavailable(CHANGING.into()).into(),
             Self::WrongType => ReadError::WrongType,
             Self::Refused(why) => ReadError::Refused(why.into()),
             Self::Full => ReadError::Refused("Redis is out of memory".into()),
@@ -124,7 +169,9 @@ impl Fault {
     /// As the error of a call about a session.
     pub(super) fn into_session_error(self) -> SessionError {
         match self {
-            Self::Lost(_) | Self::NotNow(_) | Self::Full => self.into_unavailable().into(),
+            Self::Lost(_) | Self::NotNow(_) | Self::Full | Self::Moved(_) | Self::TryAgain => {
+                self.into_unavailable().into()
+            }
             Self::WrongType => {
                 SessionError::Refused("the key of this session holds another type of value".into())
             }
@@ -140,6 +187,7 @@ impl Fault {
         Unavailable(match self {
             Self::Lost(why) | Self::NotNow(why) | Self::Refused(why) => why.into(),
             Self::Full => "Redis is out of memory".into(),
+            Self::Moved(_) | Self::TryAgain => CHANGING.into(),
             Self::WrongType | Self::NoKey | Self::NoScript | Self::Malformed => {
                 "Redis answered with something unexpected".into()
             }
@@ -156,6 +204,39 @@ impl From<&RedisError> for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redirections_name_the_node_to_ask() {
+        let redirect = |ask, host: &str| {
+            Fault::Moved(Box::new(Redirect {
+                ask,
+                slot: 3_999,
+                host: host.into(),
+                port: 6_381,
+            }))
+        };
+        for (code, details, fault) in [
+            ("MOVED", "3999 127.0.0.1:6381", redirect(false, "127.0.0.1")),
+            (
+                "ASK",
+                "3999 redis-2.example:6381",
+                redirect(true, "redis-2.example"),
+            ),
+            ("MOVED", "3999 ::1:6381", redirect(false, "::1")),
+            ("MOVED", "3999 :6381", redirect(false, "")),
+            ("MOVED", "39999 127.0.0.1:6381", Fault::Malformed),
+            ("MOVED", "3999 127.0.0.1:x", Fault::Malformed),
+            ("MOVED", "", Fault::Malformed),
+            ("CLUSTERDOWN", "Hash slot not served", Fault::TryAgain),
+            (
+                "CLUSTERDOWN",
+                "The cluster is down",
+                Fault::NotNow("the Redis Cluster is down"),
+            ),
+        ] {
+            assert_eq!(Fault::of_words(code, details), fault, "{code} {details}");
+        }
+    }
 
     #[test]
     fn a_transaction_that_is_discarded_has_the_fault_that_discarded_it() {

@@ -1,16 +1,18 @@
 //! A connection for commands that write: open, lost, waited for, opened again. Says nothing about what is sent over it.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use redis::PushInfo;
 use redis::aio::MultiplexedConnection;
 use shared::limits::{APPEND_ANSWER_TIMEOUT, CONNECT_TIMEOUT, LINK_PROBE_INTERVAL};
-use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, info, warn};
 
 use super::connect::{Connection, Connector, Purpose};
@@ -28,7 +30,8 @@ pub(super) type LinkState = Result<Connected, &'static str>;
 pub(super) struct Connected {
     /// The connection itself.
     pub(super) connection: Connection,
-    lost: Arc<Notify>,
+    /// Cancelled when it is lost.
+    lost: CancellationToken,
     given_up: Arc<AtomicBool>,
 }
 
@@ -36,7 +39,7 @@ impl Connected {
     /// Says that the connection is of no use any more, as one that does not answer. The link opens another.
     pub(super) fn give_up(&self) {
         self.given_up.store(true, Ordering::Relaxed);
-        self.lost.notify_one();
+        self.lost.cancel();
     }
 
     /// Whether somebody has said so.
@@ -60,18 +63,19 @@ pub(super) struct Link {
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Connected, Fault>> + Send>>;
+
 type Watching = Pin<Box<dyn Future<Output = Change> + Send>>;
 
 enum Phase {
-    Down {
-        until: Instant,
-    },
+    Down(Pin<Box<Sleep>>),
     Opening(Opening),
-    Up(
-        Connected,
-        Watching,
-        #[expect(dead_code, reason = "it counts for as long as it is here")] Usable,
-    ),
+    Up {
+        connected: Connected,
+        lost: Pin<Box<WaitForCancellationFutureOwned>>,
+        watching: Watching,
+        /// It counts for as long as it is here.
+        _usable: Usable,
+    },
 }
 
 /// What happened to a link.
@@ -95,15 +99,15 @@ impl Link {
         queued_max: usize,
     ) -> (Self, watch::Receiver<LinkState>) {
         let (shown, seen) = watch::channel(Err("not connected to Redis yet"));
+        let probe = probe(keys);
+        let opening = open(connector.clone(), queued_max, probe.clone());
         let link = Self {
             connector,
             what,
             queued_max,
-            probe: probe(keys),
+            probe,
             backoff: Backoff::new(),
-            phase: Phase::Down {
-                until: Instant::now(),
-            },
+            phase: Phase::Opening(Box::pin(opening)),
             away_since: Some(Instant::now()),
             shown,
         };
@@ -113,7 +117,7 @@ impl Link {
     /// The connection, while it is up.
     pub(super) fn connection(&self) -> Option<&MultiplexedConnection> {
         match &self.phase {
-            Phase::Up(connected, ..) => Some(&connected.connection),
+            Phase::Up { connected, .. } => Some(&connected.connection),
             _ => None,
         }
     }
@@ -142,29 +146,36 @@ impl Link {
         }
         drop(self.shown.send_replace(Err(why)));
         self.away_since.get_or_insert_with(Instant::now);
-        self.phase = Phase::Down {
-            until: Instant::now() + pause,
-        };
+        self.phase = Phase::Down(Box::pin(tokio::time::sleep(pause)));
     }
 
     /// Waits for the next change. Cancel-safe.
     pub(super) async fn changed(&mut self) -> Change {
+        poll_fn(|cx| self.poll_changed(cx)).await
+    }
+
+    /// [`Link::changed`] for a task that looks at several.
+    pub(super) fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<Change> {
         loop {
             match &mut self.phase {
-                Phase::Down { until } => {
-                    tokio::time::sleep_until(*until).await;
+                Phase::Down(pause) => {
+                    ready!(pause.as_mut().poll(cx));
                     let opening = open(self.connector.clone(), self.queued_max, self.probe.clone());
                     self.phase = Phase::Opening(Box::pin(opening));
                 }
-                Phase::Opening(opening) => match opening.await {
+                Phase::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
                     Ok(connected) => {
                         info!("connected to Redis for {}", self.what);
                         self.backoff.reset();
                         self.away_since = None;
                         drop(self.shown.send_replace(Ok(connected.clone())));
-                        let watching = watch(connected.connection.clone(), self.probe.clone());
-                        self.phase = Phase::Up(connected, Box::pin(watching), Usable::count(self.what));
-                        return Change::Up;
+                        self.phase = Phase::Up {
+                            lost: Box::pin(connected.lost.clone().cancelled_owned()),
+                            watching: Box::pin(watch(connected.connection.clone(), self.probe.clone())),
+                            connected,
+                            _usable: Usable::count(self.what),
+                        };
+                        return Poll::Ready(Change::Up);
                     }
                     Err(Fault::Lost(why) | Fault::NotNow(why)) => self.down(why),
                     Err(fault) => {
@@ -172,15 +183,14 @@ impl Link {
                         self.down("Redis answers with something unexpected");
                     }
                 },
-                Phase::Up(connected, watching, _) => {
-                    return tokio::select! {
-                        () = connected.lost.notified() => Change::Lost,
-                        change = watching.as_mut() => {
-                            // It may take until what is in flight is answered before it is given up.
-                            *watching = Box::pin(std::future::pending());
-                            change
-                        }
-                    };
+                Phase::Up { lost, watching, .. } => {
+                    if lost.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Change::Lost);
+                    }
+                    let change = ready!(watching.as_mut().poll(cx));
+                    // It may take until what is in flight is answered before it is given up.
+                    *watching = Box::pin(std::future::pending());
+                    return Poll::Ready(change);
                 }
             }
         }
@@ -189,14 +199,14 @@ impl Link {
 
 /// Opens a connection and makes sure that the server takes writes now: not while it loads, not as a replica.
 async fn open(connector: Connector, queued_max: usize, probe: redis::Cmd) -> Result<Connected, Fault> {
-    let lost = Arc::<Notify>::default();
-    let notify = Arc::clone(&lost);
+    let lost = CancellationToken::new();
+    let loses = lost.clone();
     let purpose = Purpose {
         response_timeout: None,
         queued_max,
         pushes: Some(Arc::new(move |push: PushInfo| {
             if push.kind == redis::PushKind::Disconnection {
-                notify.notify_one();
+                loses.cancel();
             }
             Ok::<(), redis::aio::SendError>(())
         })),

@@ -1,5 +1,8 @@
-//! Watches how full the server is: metrics all the time, and a warning in the log before appends are refused or
-//! streams are evicted. It changes nothing.
+//! Watches how full the server is, or the fullest master of a cluster: metrics all the time, and a warning in the log before
+//! appends are refused or streams are evicted. It changes nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use redis::RedisResult;
 use shared::limits::{MEMORY_WARN_INTERVAL, MEMORY_WARN_PERCENT, MEMORY_WATCH_INTERVAL};
@@ -8,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::connect::{Connection, Connector, Purpose};
+use super::topology::{NodeId, Topology};
 
 /// What the server tells of its memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +23,16 @@ struct Memory {
 }
 
 /// Watches until `stop` is cancelled.
-pub(super) async fn run(connector: Connector, stop: CancellationToken) {
-    let mut connection = None;
+pub(super) async fn run(topology: Arc<Topology>, stop: CancellationToken) {
+    let mut connections = HashMap::new();
     let mut tick = interval(MEMORY_WATCH_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut settings_told = false;
     let mut warned_at: Option<Instant> = None;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        let looked = stop.run_until_cancelled(look(&connector, &mut connection)).await;
+        let looked = stop
+            .run_until_cancelled(look_at_all(&topology, &mut connections))
+            .await;
         let Some(Some(memory)) = looked else {
             continue;
         };
@@ -45,6 +51,26 @@ pub(super) async fn run(connector: Connector, stop: CancellationToken) {
             );
         }
     }
+}
+
+/// What the fullest of the nodes tells.
+async fn look_at_all(
+    topology: &Topology,
+    connections: &mut HashMap<NodeId, Option<Connection>>,
+) -> Option<Memory> {
+    let nodes = topology.present();
+    connections.retain(|id, _| nodes.by_id(*id).is_some());
+    let mut fullest: Option<Memory> = None;
+    for node in nodes.all() {
+        let connection = connections.entry(node.id()).or_default();
+        let Some(memory) = look(node.connector(), connection).await else {
+            continue;
+        };
+        if fullest.as_ref().is_none_or(|other| memory.is_fuller_than(other)) {
+            fullest = Some(memory);
+        }
+    }
+    fullest
 }
 
 async fn look(connector: &Connector, connection: &mut Option<Connection>) -> Option<Memory> {
@@ -86,6 +112,18 @@ impl Memory {
     fn is_short(&self) -> bool {
         self.max_bytes > 0
             && self.used_bytes.saturating_mul(100) >= self.max_bytes.saturating_mul(MEMORY_WARN_PERCENT)
+    }
+
+    /// By the part that is used where both are bounded; without a bound by what is used.
+    fn is_fuller_than(&self, other: &Self) -> bool {
+        let bounded = |memory: &Self| memory.max_bytes.max(1);
+        match (self.max_bytes, other.max_bytes) {
+            (0, 0) => self.used_bytes > other.used_bytes,
+            _ => {
+                u128::from(self.used_bytes) * u128::from(bounded(other))
+                    > u128::from(other.used_bytes) * u128::from(bounded(self))
+            }
+        }
     }
 
     /// Streams have an expiry unless retention says otherwise, so the `volatile` policies take them as well.

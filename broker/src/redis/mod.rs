@@ -1,15 +1,17 @@
-//! The Redis engine: streams in Redis, over a few shared connections.
+//! The Redis engine: streams in Redis, over a few shared connections. One server, a master that Sentinels name, or the
+//! masters of a Redis Cluster: everything below [`topology`] works with one node at a time.
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`append`] | the lanes that take appends, each with one connection |
-//! | [`read`] | page reads, over a pool |
+//! | [`topology`] | the nodes, and which stream is on which |
+//! | [`append`] | the lanes that take appends, each with one connection per node |
+//! | [`read`] | page reads, over a pool per node |
 //! | [`tail`] | the live side: one connection per node |
-//! | [`ephemeral`] | ephemeral events between edges: one connection |
-//! | [`records`] | session records and the edge registry: one connection |
+//! | [`ephemeral`] | ephemeral events between edges: one connection per node |
+//! | [`records`] | session records and the edge registry: one connection per node |
 //! | [`connect`] | how connections are opened, and to which servers: Sentinels, TLS |
 //! | [`link`] | a connection that comes back |
-//! | [`keys`] | what keys are called |
+//! | [`keys`], [`slot`] | what keys are called, and their slots |
 //! | [`parse`], [`fault`] | what replies mean |
 //! | [`memory_watch`] | how full the server is |
 
@@ -25,7 +27,9 @@ mod memory_watch;
 mod parse;
 mod read;
 mod records;
+mod slot;
 mod tail;
+mod topology;
 
 use std::sync::{Arc, Weak};
 
@@ -40,25 +44,22 @@ use tracing::debug;
 pub use config::{ConnectError, RedisConfig, TailMode, TlsFiles};
 
 use crate::{
-    AppendError, Channel, Edges, EphemeralError, Feed, Hub, Log, NewEvent, Page, ReadError, ReadRequest,
-    Receipt, Sessions, Unavailable,
+    AppendError, Edges, EphemeralError, Feed, Hub, Log, NewEvent, Page, ReadError, ReadRequest, Receipt,
+    Sessions, Unavailable,
 };
 use append::Lanes;
 use connect::{Connector, Deployment};
-use ephemeral::Ephemerals;
 use keys::KeyTemplate;
-use read::Reader;
-use records::{Calls, RedisEdges, RedisSessions};
-use tail::Tail;
+use records::{Records, RedisEdges, RedisSessions};
+use topology::{Starter, Topology};
 
 /// The Redis engine. Dropping it ends its tasks after what was queued is appended; [`RedisLog::shutdown`] waits for
 /// that.
 pub struct RedisLog {
+    keys: KeyTemplate,
+    topology: Arc<Topology>,
     lanes: Lanes,
-    reader: Reader,
-    live: Arc<Live>,
     hub: Arc<Hub>,
-    records: Arc<Calls>,
     sessions: Arc<dyn Sessions>,
     edges: Arc<dyn Edges>,
     tasks: TaskTracker,
@@ -72,44 +73,37 @@ impl RedisLog {
         let keys = KeyTemplate::parse(&config.key_template).map_err(|e| ConnectError(e.to_string()))?;
         let connector = Connector::new(&config)?;
         connector.check_server().await?;
-        if let Deployment::Cluster { .. } = connector.deployment() {
-            let why =
-                "the Redis URL cannot be used: Redis Cluster is not supported yet; use a server or Sentinels";
-            return Err(ConnectError(why.into()));
-        }
-        let reader = Reader::new(config.read_connections, &connector, keys.clone())?;
+        let in_cluster = matches!(connector.deployment(), Deployment::Cluster { .. });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        if let Deployment::Sentinel(sentinels) = connector.deployment() {
-            let (sentinels, stop) = (Arc::clone(sentinels), stop.clone());
-            tasks.spawn(async move { sentinels.watch(stop).await });
-        }
-        tasks.spawn(memory_watch::run(connector.clone(), stop.clone()));
-        let lanes = Lanes::start(
-            config.append_connections,
-            &connector,
-            &keys,
-            config.retention,
-            &config.limits,
-            &tasks,
-            stop.clone(),
-        );
-        let records = Arc::new(Calls::start(&connector, &keys, &tasks, stop.clone()));
-        let live = Arc::new(Live {
-            ephemerals: Ephemerals::start(connector.clone(), keys.clone(), &tasks, stop.clone()),
-            tail: Tail::start(connector, keys.clone(), config.tail, &tasks, stop.clone()),
-        });
+        let starter = Starter::new(&config, &keys, in_cluster, &tasks, &stop);
+        let topology = match connector.deployment().clone() {
+            Deployment::Single(_) => Topology::single(connector, starter)?,
+            Deployment::Sentinel(sentinels) => {
+                let stop = stop.clone();
+                tasks.spawn(async move { sentinels.watch(stop).await });
+                Topology::single(connector, starter)?
+            }
+            Deployment::Cluster { seeds } => {
+                let view = topology::first_view(&connector, &seeds).await?;
+                let topology = Topology::cluster(connector, starter, &view)?;
+                tasks.spawn(topology::refresh(Arc::downgrade(&topology), seeds, stop.clone()));
+                topology
+            }
+        };
+        tasks.spawn(memory_watch::run(topology.clone(), stop.clone()));
+        let lanes = Lanes::start(&topology, &keys, &config, &tasks, stop.clone());
+        let records = Arc::new(Records::new(topology.clone()));
         tasks.close();
-        let feed: Weak<dyn Feed> = Arc::downgrade(&(live.clone() as Arc<dyn Feed>));
+        let feed: Weak<dyn Feed> = Arc::downgrade(&(topology.clone() as Arc<dyn Feed>));
         let hub = Hub::new(config.hub, feed);
         tasks.spawn(sweep(Arc::downgrade(&hub), stop.clone()));
         let log = Arc::new(Self {
             lanes,
-            reader,
             hub,
-            live,
+            topology,
             sessions: Arc::new(RedisSessions::new(records.clone(), keys.clone())),
-            edges: Arc::new(RedisEdges::new(records.clone(), keys)),
-            records,
+            edges: Arc::new(RedisEdges::new(records, keys.clone())),
+            keys,
             tasks,
             stop,
         });
@@ -126,7 +120,7 @@ impl RedisLog {
     /// Waits, but not for long, until everything is connected: so that what is asked first is answered well.
     async fn ready(&self) {
         let ready = async {
-            while let Err(error) = self.check().await {
+            while let Err(error) = self.topology.check_every().await {
                 debug!(%error, "not ready yet");
                 tokio::time::sleep(LIVE_POLL).await;
             }
@@ -161,11 +155,11 @@ impl Log for RedisLog {
     }
 
     async fn read(&self, stream: &StreamName, request: &ReadRequest) -> Result<Page, ReadError> {
-        self.reader.read(stream, request).await
+        read::read(&self.topology, &self.keys, stream, request).await
     }
 
     fn send_ephemeral(&self, stream: &StreamName, event: Event) -> Result<(), EphemeralError> {
-        self.live.ephemerals.send(stream, &event)
+        self.topology.owner(stream).ephemerals().send(stream, &event)
     }
 
     fn sessions(&self) -> &Arc<dyn Sessions> {
@@ -177,43 +171,10 @@ impl Log for RedisLog {
     }
 
     async fn check(&self) -> Result<(), Unavailable> {
-        self.lanes.check().await?;
-        self.records.check().map_err(|why| Unavailable(why.into()))?;
-        if !self.live.tail.is_live() {
-            return Err(Unavailable("the live tail has no connection to Redis".into()));
-        }
-        if !self.live.ephemerals.is_up() {
-            let why = "there is no connection to Redis for ephemeral events";
-            return Err(Unavailable(why.into()));
-        }
-        Ok(())
+        self.topology.check().await
     }
 
     fn hub(&self) -> &Arc<Hub> {
         &self.hub
-    }
-}
-
-/// What feeds the hub.
-struct Live {
-    tail: Tail,
-    ephemerals: Ephemerals,
-}
-
-impl Feed for Live {
-    fn watch(&self, channel: &Arc<Channel>) {
-        self.tail.watch(channel);
-    }
-
-    fn unwatch(&self, channel: &Arc<Channel>) {
-        self.tail.unwatch(channel);
-    }
-
-    fn listen(&self, channel: &Arc<Channel>) {
-        self.ephemerals.listen(channel);
-    }
-
-    fn unlisten(&self, channel: &Arc<Channel>) {
-        self.ephemerals.unlisten(channel);
     }
 }

@@ -5,6 +5,7 @@
 //! `valkey-server`).
 
 mod append_only_file;
+mod cluster;
 mod sentinel;
 
 use std::io;
@@ -17,6 +18,8 @@ use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
+
+pub use cluster::{ClusterNode, RedisCluster};
 
 /// Names the server program to test with.
 pub const PROGRAM_VARIABLE: &str = "WEIR_TEST_REDIS";

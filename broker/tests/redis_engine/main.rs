@@ -6,6 +6,7 @@ mod proxy;
 mod refusals;
 mod support;
 
+mod cluster;
 mod connecting;
 mod crowd;
 mod ephemeral;

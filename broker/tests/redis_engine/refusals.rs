@@ -68,7 +68,15 @@ async fn a_replica_takes_no_appends() {
     log.append(&stream, number(1)).await.unwrap();
     // Of a master that does not exist: its data stays, writes are refused.
     run(&server, "REPLICAOF 127.0.0.1 1").await;
-    let error = in_time("the refusal", log.append(&stream, number(2)))
+    let waiting = log.submit(&stream, vec![number(2)]).await.unwrap();
+    run(&server, "REPLICAOF NO ONE").await;
+    in_time("the append that waited", waiting)
+        .await
+        .pop()
+        .unwrap()
+        .unwrap();
+    run(&server, "REPLICAOF 127.0.0.1 1").await;
+    let error = in_time("the refusal", log.append(&stream, number(3)))
         .await
         .unwrap_err();
     assert!(
@@ -77,15 +85,10 @@ async fn a_replica_takes_no_appends() {
     );
     let check = log.check().await.unwrap_err();
     assert!(check.to_string().contains("replica"), "{check}");
-    assert_eq!(numbers(&log, &stream).await, [1], "reads go on");
-    let waiting = log.submit(&stream, vec![number(3)]).await.unwrap();
+    assert_eq!(numbers(&log, &stream).await, [1, 2], "reads go on");
     run(&server, "REPLICAOF NO ONE").await;
-    in_time("the append that waited", waiting)
-        .await
-        .pop()
-        .unwrap()
-        .unwrap();
-    assert_eq!(numbers(&log, &stream).await, [1, 3]);
+    until("an append", async || log.append(&stream, number(4)).await.is_ok()).await;
+    assert_eq!(numbers(&log, &stream).await, [1, 2, 4]);
 }
 
 #[tokio::test]

@@ -85,8 +85,9 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct RedisSettings {
     /// `redis://[user:password@]host:port/db`, `rediss://…` with TLS, `unix:///path`, or the master that Sentinels
-    /// name: `redis-sentinel://[user:password@]host[:26379][,host[:port]…]/master[/db]`, `rediss-sentinel://…`.
-    /// Without it streams are kept in memory. It is never printed with its password.
+    /// name: `redis-sentinel://[user:password@]host[:26379][,host[:port]…]/master[/db]`, `rediss-sentinel://…`; or the
+    /// masters of a Redis Cluster, of which some nodes are named: `redis-cluster://[user:password@]host[:6379][,host[:port]…]`,
+    /// `rediss-cluster://…`. Without it streams are kept in memory. It is never printed with its password.
     #[cfg_attr(test, schemars(with = "String"))]
     pub url: Option<RedisUrl>,
     /// The password, for a URL without one. It is never printed.

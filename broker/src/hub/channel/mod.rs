@@ -57,6 +57,8 @@ pub struct Channel {
 
 struct State {
     head: Option<Cursor>,
+    /// Who may publish.
+    lease: Lease,
     floor: Cursor,
     ring: VecDeque<Arc<Entry>>,
     ring_bytes: usize,
@@ -77,6 +79,10 @@ struct State {
     closed: bool,
 }
 
+/// The right to publish to a channel; see [`Channel::lease`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Lease(u32);
+
 /// What a sweep has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Unused {
@@ -91,6 +97,7 @@ impl Channel {
         let now = Instant::now();
         let state = State {
             head: None,
+            lease: Lease::default(),
             floor: Cursor::START,
             ring: VecDeque::new(),
             ring_bytes: 0,
@@ -140,6 +147,38 @@ impl Channel {
         self.opened.notify_waiters();
     }
 
+    /// Engine: from now on nobody but the holder of this lease publishes to the channel by one; everything by an earlier
+    /// one is left out. Also brings the head, from which the holder goes on.
+    ///
+    /// So a channel can pass from one publisher to another without either waiting for the other.
+    pub(crate) fn lease(&self) -> (Lease, Option<Cursor>) {
+        let mut state = lock(&self.state);
+        state.lease = Lease(state.lease.0.wrapping_add(1));
+        (state.lease, state.head)
+    }
+
+    /// [`Channel::open`] by the holder of a lease.
+    pub(crate) fn open_by(&self, lease: Lease, head: Cursor) {
+        self.invalidate_by(lease, head);
+        self.opened.notify_waiters();
+    }
+
+    /// [`Channel::invalidate`] by the holder of a lease.
+    pub(crate) fn invalidate_by(&self, lease: Lease, head: Cursor) {
+        let mut state = lock(&self.state);
+        if state.lease == lease {
+            self.begin_anew(&mut state, head);
+        }
+    }
+
+    /// [`Channel::publish`] by the holder of a lease.
+    pub(crate) fn publish_by(self: &Arc<Self>, lease: Lease, entries: &[Arc<Entry>]) {
+        let mut state = lock(&self.state);
+        if state.lease == lease {
+            self.publish_to(&mut state, entries);
+        }
+    }
+
     /// Engine: what was published no longer joins what is in the log (trimmed past the head, deleted, re-created,
     /// rolled back, or the ordinals disagree). Following goes on from `head`. Every subscriber reads the log again
     /// from its own cursor and so finds its own verdict.
@@ -160,15 +199,18 @@ impl Channel {
 
     /// Engine: the entries that follow the head, in order and without a hole, ordinals known.
     pub fn publish(self: &Arc<Self>, entries: &[Arc<Entry>]) {
+        self.publish_to(&mut lock(&self.state), entries);
+    }
+
+    fn publish_to(self: &Arc<Self>, state: &mut State, entries: &[Arc<Entry>]) {
         let Some(last) = entries.last() else { return };
-        let mut state = lock(&self.state);
         debug_assert!(
             state.head.is_some_and(|head| head.id < entries[0].id()),
             "publish joins the head"
         );
         if !state.ahead.agrees(entries) {
             // Some reader has read another history; whose, the log knows.
-            return self.begin_anew(&mut state, last.cursor);
+            return self.begin_anew(state, last.cursor);
         }
         let mut bytes = 0;
         for entry in entries {
@@ -177,12 +219,12 @@ impl Channel {
             state.ring.push_back(entry.clone());
             state.ring_bytes += cost_bytes;
             self.budget.add(cost_bytes);
-            while self.overfull(&state) {
-                self.pop_front(&mut state);
+            while self.overfull(state) {
+                self.pop_front(state);
             }
         }
         state.head = Some(last.cursor);
-        self.tell(&mut state, entries.len(), bytes, Instant::now());
+        self.tell(state, entries.len(), bytes, Instant::now());
     }
 
     /// Waits until the channel is open. Cancel-safe.

@@ -1,14 +1,20 @@
 //! Which events go to Redis next: one queue per stream, served in turn. Decides, but sends nothing.
 //!
-//! The order of a stream is kept by two rules. What is sent over one connection is done in the order in which it was
-//! sent, so batches without keys may follow each other without waiting: none of them is ever sent again. A batch
-//! with idempotency keys may have to be sent again, so nothing of its stream is sent before it is answered.
+//! The order of a stream is kept by three rules. What is sent over one connection is done in the order in which it was
+//! sent, so batches without keys may follow each other without waiting: of those whose answer is lost none is ever sent
+//! again. A batch with idempotency keys may have to be sent again, so nothing of its stream is sent before it is answered.
+//! And what a node did not do, because it serves the stream no more or not now, comes back to the front of its queue:
+//! from there it goes on when everything of its stream is answered, wherever the stream is served then.
 
 use std::collections::{HashMap, VecDeque};
 
 use shared::StreamName;
-use shared::limits::{APPEND_BATCH_BYTES_MAX, APPEND_BATCH_ENTRIES_MAX, APPEND_BATCHES_PER_STREAM_MAX};
+use shared::limits::{
+    APPEND_BATCH_BYTES_MAX, APPEND_BATCH_ENTRIES_MAX, APPEND_BATCHES_PER_STREAM_MAX,
+    REDIS_CLUSTER_REDIRECTS_AT_ONCE,
+};
 
+use super::super::topology::NodeId;
 use super::job::Item;
 
 /// Events of one stream that go to Redis together: all with a key or all without.
@@ -16,31 +22,81 @@ pub(super) struct Batch {
     pub(super) stream: StreamName,
     pub(super) items: Vec<Item>,
     pub(super) keyed: bool,
+    /// Whether the node is to be told that another one sends this, while the slot is being moved to it (`ASKING`).
+    pub(super) asking: bool,
+}
+
+/// Where a stream is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) node: NodeId,
+    /// See [`Batch::asking`].
+    pub(super) asking: bool,
+}
+
+impl Place {
+    /// At the node that has the stream's slot.
+    pub(super) fn at(node: NodeId) -> Self {
+        Self { node, asking: false }
+    }
 }
 
 /// Everything that waits in one lane.
 #[derive(Default)]
 pub(super) struct Backlog {
     streams: HashMap<StreamName, Queue>,
-    /// Streams that may send, in the order of their turns; each is listed once.
-    turns: VecDeque<StreamName>,
+    /// For each node the streams that may send to it, in the order of their turns. A stream whose queue says that it is
+    /// listed elsewhere, or not at all, is passed over.
+    turns: HashMap<NodeId, VecDeque<StreamName>>,
     /// Items in all queues.
     waiting: usize,
+    /// Whether some queue is paused.
+    paused: bool,
 }
 
-#[derive(Default)]
 struct Queue {
     items: VecDeque<Item>,
+    /// What has come back while other batches of the stream are still in flight.
+    returned: Vec<Item>,
+    place: Place,
+    /// Where the batches in flight have gone.
+    sent_to: NodeId,
     batches_in_flight: usize,
     keyed_in_flight: bool,
-    listed: bool,
+    /// Among whose turns it is.
+    listed: Option<NodeId>,
+    /// Set until the next [`Backlog::resume`].
+    paused: bool,
+    /// How often it was sent elsewhere since something was done.
+    redirects: u32,
 }
 
 impl Queue {
+    fn new(place: Place) -> Self {
+        Self {
+            items: VecDeque::new(),
+            returned: Vec::new(),
+            place,
+            sent_to: place.node,
+            batches_in_flight: 0,
+            keyed_in_flight: false,
+            listed: None,
+            paused: false,
+            redirects: 0,
+        }
+    }
+
     fn may_send(&self) -> bool {
         !self.items.is_empty()
             && !self.keyed_in_flight
+            && !self.paused
+            && self.returned.is_empty()
+            && (self.batches_in_flight == 0 || self.sent_to == self.place.node)
             && self.batches_in_flight < APPEND_BATCHES_PER_STREAM_MAX
+    }
+
+    fn is_over(&self) -> bool {
+        self.items.is_empty() && self.batches_in_flight == 0
     }
 
     /// The longest run from the front that fits into one batch: of one kind, within the limits.
@@ -63,33 +119,55 @@ impl Queue {
 }
 
 impl Backlog {
-    /// Items behind those of the same stream.
-    pub(super) fn push(&mut self, stream: &StreamName, items: Vec<Item>) {
+    /// Items behind those of the same stream, which is served at `node` if nothing else is known of it.
+    pub(super) fn push(&mut self, stream: &StreamName, items: Vec<Item>, node: impl FnOnce() -> NodeId) {
         self.waiting += items.len();
         self.streams
             .entry(stream.clone())
-            .or_default()
+            .or_insert_with(|| Queue::new(Place::at(node())))
             .items
             .extend(items);
         self.list(stream);
     }
 
-    /// The batch whose turn it is, in flight from now on until it is [`answered`](Self::answered).
-    pub(super) fn next_batch(&mut self) -> Option<Batch> {
-        let stream = self.turns.pop_front()?;
-        let queue = self.streams.get_mut(&stream)?;
-        queue.listed = false;
-        let (items, keyed) = queue.take_run();
-        queue.batches_in_flight += 1;
-        queue.keyed_in_flight = keyed;
-        self.waiting -= items.len();
-        self.list(&stream);
-        Some(Batch { stream, items, keyed })
+    /// The batch for `node` whose turn it is, in flight from now on until it is [`answered`](Self::answered) or
+    /// [returned](Self::returned).
+    pub(super) fn next_batch(&mut self, node: NodeId) -> Option<Batch> {
+        let turns = self.turns.get_mut(&node)?;
+        loop {
+            let stream = turns.pop_front()?;
+            let Some(queue) = self.streams.get_mut(&stream) else {
+                continue;
+            };
+            if queue.listed != Some(node) {
+                continue;
+            }
+            queue.listed = None;
+            if !queue.may_send() {
+                continue;
+            }
+            let (items, keyed) = queue.take_run();
+            queue.batches_in_flight += 1;
+            queue.keyed_in_flight = keyed;
+            queue.sent_to = node;
+            let asking = queue.place.asking;
+            self.waiting -= items.len();
+            self.list(&stream);
+            return Some(Batch {
+                stream,
+                items,
+                keyed,
+                asking,
+            });
+        }
     }
 
-    /// Something else is in flight for the stream, until it is [`answered`](Self::answered).
-    pub(super) fn extra_in_flight(&mut self, stream: &StreamName) {
-        self.streams.entry(stream.clone()).or_default().batches_in_flight += 1;
+    /// Something else is in flight for the stream, at `node`, until it is [`answered`](Self::answered).
+    pub(super) fn extra_in_flight(&mut self, stream: &StreamName, node: NodeId) {
+        let queue = self.streams.entry(stream.clone());
+        let queue = queue.or_insert_with(|| Queue::new(Place::at(node)));
+        queue.sent_to = node;
+        queue.batches_in_flight += 1;
     }
 
     /// The batch is not in flight any more.
@@ -97,39 +175,115 @@ impl Backlog {
         if let Some(queue) = self.streams.get_mut(stream) {
             queue.batches_in_flight = queue.batches_in_flight.saturating_sub(1);
             queue.keyed_in_flight &= !keyed;
+            if queue.batches_in_flight == 0 {
+                for item in std::mem::take(&mut queue.returned).into_iter().rev() {
+                    queue.items.push_front(item);
+                }
+            }
         }
         self.list(stream);
     }
 
-    /// The batch, which had keys, is to be sent again: its items are the first of their stream as before.
-    pub(super) fn put_back(&mut self, batch: Batch) {
-        let items: Vec<Item> = batch.items.into_iter().filter(|i| !i.is_settled()).collect();
-        self.waiting += items.len();
-        let queue = self.streams.entry(batch.stream.clone()).or_default();
-        for item in items.into_iter().rev() {
-            queue.items.push_front(item);
+    /// The batch was done. Brings the items that were to be done before it and were not, which cannot be made up for: they
+    /// are out of the backlog.
+    pub(super) fn done(&mut self, stream: &StreamName, keyed: bool) -> Vec<Item> {
+        let mut overtaken = Vec::new();
+        if let Some(queue) = self.streams.get_mut(stream) {
+            queue.redirects = 0;
+            overtaken = std::mem::take(&mut queue.returned);
+            self.waiting -= overtaken.len();
         }
+        self.answered(stream, keyed);
+        overtaken
+    }
+
+    /// The batch was not done, or has keys, and is to be sent again: its items are the first of their stream as before.
+    pub(super) fn returned(&mut self, batch: Batch) {
+        let Some(queue) = self.streams.get_mut(&batch.stream) else {
+            return;
+        };
+        let before = queue.returned.len();
+        queue
+            .returned
+            .extend(batch.items.into_iter().filter(|item| !item.is_settled()));
+        self.waiting += queue.returned.len() - before;
         self.answered(&batch.stream, batch.keyed);
     }
 
+    /// Nothing of the stream is sent before the next [`resume`](Self::resume).
+    pub(super) fn pause(&mut self, stream: &StreamName) {
+        if let Some(queue) = self.streams.get_mut(stream) {
+            queue.paused = true;
+            queue.listed = None;
+            self.paused = true;
+        }
+    }
+
+    /// What was paused goes on.
+    pub(super) fn resume(&mut self) {
+        if !std::mem::take(&mut self.paused) {
+            return;
+        }
+        let paused = self.streams.iter_mut().filter(|(_, queue)| queue.paused);
+        let streams: Vec<StreamName> = paused
+            .map(|(stream, queue)| {
+                queue.paused = false;
+                stream.clone()
+            })
+            .collect();
+        streams.iter().for_each(|stream| self.list(stream));
+    }
+
+    /// The stream is served elsewhere. A stream that is sent to and fro is paused.
+    pub(super) fn redirect(&mut self, stream: &StreamName, place: Place) {
+        let Some(queue) = self.streams.get_mut(stream) else {
+            return;
+        };
+        queue.place = place;
+        queue.redirects = queue.redirects.saturating_add(1);
+        if queue.redirects > REDIS_CLUSTER_REDIRECTS_AT_ONCE {
+            self.pause(stream);
+        }
+        self.list(stream);
+    }
+
+    /// Every stream is served where `node_of` says.
+    pub(super) fn place_all(&mut self, node_of: impl Fn(&StreamName) -> NodeId) {
+        let streams: Vec<StreamName> = self.streams.keys().cloned().collect();
+        for stream in &streams {
+            let node = node_of(stream);
+            if let Some(queue) = self.streams.get_mut(stream)
+                && queue.place.node != node
+            {
+                queue.place = Place::at(node);
+            }
+            self.list(stream);
+        }
+        self.drop_stale_turns();
+    }
+
+    fn drop_stale_turns(&mut self) {
+        let listed = |stream: &StreamName| self.streams.get(stream).and_then(|queue| queue.listed);
+        self.turns.retain(|node, turns| {
+            turns.retain(|stream| listed(stream) == Some(*node));
+            !turns.is_empty()
+        });
+    }
+
     /// Takes out the items that are not to wait any longer, as far as they are the first of their stream.
-    pub(super) fn given_up(&mut self, is_given_up: impl Fn(&Item) -> bool) -> Vec<Item> {
+    pub(super) fn given_up(&mut self, is_given_up: impl Fn(&Item, NodeId) -> bool) -> Vec<(Item, NodeId)> {
         let mut given_up = Vec::new();
         for queue in self.streams.values_mut() {
-            while queue.items.front().is_some_and(&is_given_up) {
-                given_up.extend(queue.items.pop_front());
+            let node = queue.place.node;
+            while queue.items.front().is_some_and(|item| is_given_up(item, node)) {
+                given_up.extend(queue.items.pop_front().map(|item| (item, node)));
             }
         }
-        self.waiting -= given_up.len();
-        self.turns.retain(|stream| {
-            let sends = self.streams.get(stream).is_some_and(Queue::may_send);
-            if !sends && let Some(queue) = self.streams.get_mut(stream) {
-                queue.listed = false;
-            }
-            sends
-        });
-        self.streams
-            .retain(|_, queue| !queue.items.is_empty() || queue.batches_in_flight > 0);
+        if !given_up.is_empty() {
+            self.waiting -= given_up.len();
+            self.streams.retain(|_, queue| !queue.is_over());
+            self.drop_stale_turns();
+        }
         given_up
     }
 
@@ -143,10 +297,15 @@ impl Backlog {
         let Some(queue) = self.streams.get_mut(stream) else {
             return;
         };
-        if !queue.listed && queue.may_send() {
-            queue.listed = true;
-            self.turns.push_back(stream.clone());
-        } else if queue.items.is_empty() && queue.batches_in_flight == 0 {
+        if queue.may_send() {
+            if queue.listed != Some(queue.place.node) {
+                queue.listed = Some(queue.place.node);
+                self.turns
+                    .entry(queue.place.node)
+                    .or_default()
+                    .push_back(stream.clone());
+            }
+        } else if queue.is_over() {
             self.streams.remove(stream);
         }
     }
@@ -163,6 +322,9 @@ mod tests {
     use super::super::job::testing::{number, numbered};
     use super::*;
 
+    const A: NodeId = NodeId(1);
+    const B: NodeId = NodeId(2);
+
     fn name(n: usize) -> StreamName {
         format!("doc:{n}").parse().unwrap()
     }
@@ -170,7 +332,7 @@ mod tests {
     fn push(backlog: &mut Backlog, stream: usize, numbers: std::ops::Range<u64>, keyed: bool) {
         let deadline = Instant::now() + Duration::from_secs(10);
         let (items, _) = numbered(numbers, keyed, deadline);
-        backlog.push(&name(stream), items);
+        backlog.push(&name(stream), items, || A);
     }
 
     fn numbers(batch: &Batch) -> Vec<u64> {
@@ -185,7 +347,7 @@ mod tests {
         push(&mut backlog, 1, 4..5, false);
         push(&mut backlog, 2, 0..3, false);
         let mut batches = Vec::new();
-        while let Some(batch) = backlog.next_batch() {
+        while let Some(batch) = backlog.next_batch(A) {
             batches.push((batch.stream.clone(), numbers(&batch), batch.keyed));
         }
         let expected = [
@@ -195,8 +357,8 @@ mod tests {
         ];
         assert_eq!(batches, expected, "what is behind a batch with keys waits");
         backlog.answered(&name(1), true);
-        assert_eq!(numbers(&backlog.next_batch().unwrap()), [4]);
-        assert!(backlog.is_empty() && backlog.next_batch().is_none());
+        assert_eq!(numbers(&backlog.next_batch(A).unwrap()), [4]);
+        assert!(backlog.is_empty() && backlog.next_batch(A).is_none());
     }
 
     #[test]
@@ -204,7 +366,7 @@ mod tests {
         let mut backlog = Backlog::default();
         let many = 2 * APPEND_BATCH_ENTRIES_MAX as u64 + 1;
         push(&mut backlog, 1, 0..many, false);
-        let sizes: Vec<_> = std::iter::from_fn(|| backlog.next_batch().map(|b| b.items.len())).collect();
+        let sizes: Vec<_> = std::iter::from_fn(|| backlog.next_batch(A).map(|b| b.items.len())).collect();
         assert_eq!(sizes, [APPEND_BATCH_ENTRIES_MAX, APPEND_BATCH_ENTRIES_MAX, 1]);
     }
 
@@ -213,15 +375,74 @@ mod tests {
         let mut backlog = Backlog::default();
         let now = Instant::now();
         let (items, mut results) = numbered(0..3, false, now);
-        backlog.push(&name(1), items);
+        backlog.push(&name(1), items, || A);
         push(&mut backlog, 1, 3..4, false);
-        let expired = backlog.given_up(|item| item.deadline <= now);
-        assert_eq!(expired.iter().map(number).collect::<Vec<_>>(), [0, 1, 2]);
+        let expired = backlog.given_up(|item, _| item.deadline <= now);
+        assert_eq!(
+            expired.iter().map(|(item, _)| number(item)).collect::<Vec<_>>(),
+            [0, 1, 2]
+        );
         drop(expired);
         assert_eq!(results.try_recv().unwrap().len(), 3);
-        assert_eq!(numbers(&backlog.next_batch().unwrap()), [3]);
+        assert_eq!(numbers(&backlog.next_batch(A).unwrap()), [3]);
         backlog.answered(&name(1), false);
-        assert!(backlog.streams.is_empty() && backlog.turns.is_empty());
+        assert!(backlog.streams.is_empty() && backlog.turns.values().all(VecDeque::is_empty));
+    }
+
+    #[test]
+    fn what_comes_back_keeps_its_place_and_what_overtook_it_is_told() {
+        let mut backlog = Backlog::default();
+        push(&mut backlog, 1, 0..1, false);
+        let first = backlog.next_batch(A).unwrap();
+        push(&mut backlog, 1, 1..2, true);
+        let second = backlog.next_batch(A).unwrap();
+        push(&mut backlog, 1, 2..3, true);
+        backlog.returned(first);
+        backlog.redirect(
+            &name(1),
+            Place {
+                node: B,
+                asking: true,
+            },
+        );
+        assert!(backlog.next_batch(B).is_none(), "its answer is still to come");
+        backlog.returned(second);
+        let first = backlog.next_batch(B).unwrap();
+        assert_eq!((numbers(&first), first.asking), (vec![0], true));
+        let second = backlog.next_batch(B).unwrap();
+        assert_eq!(numbers(&second), [1, 2]);
+        backlog.returned(first);
+        let overtaken = backlog.done(&name(1), true);
+        assert_eq!(overtaken.iter().map(number).collect::<Vec<_>>(), [0]);
+        assert!(backlog.is_empty() && backlog.streams.is_empty());
+    }
+
+    #[test]
+    fn a_stream_that_is_sent_to_and_fro_waits() {
+        let mut backlog = Backlog::default();
+        push(&mut backlog, 1, 0..1, false);
+        let (mut sent, mut at) = (0, A);
+        while let Some(batch) = backlog.next_batch(at) {
+            (sent, at) = (sent + 1, if at == A { B } else { A });
+            backlog.returned(batch);
+            backlog.redirect(&name(1), Place::at(at));
+        }
+        assert_eq!(sent, REDIS_CLUSTER_REDIRECTS_AT_ONCE + 1);
+        backlog.resume();
+        assert!(backlog.next_batch(at).is_some());
+    }
+
+    #[test]
+    fn turns_are_forgotten_with_their_streams() {
+        let mut backlog = Backlog::default();
+        for round in 0..3 {
+            push(&mut backlog, 1, 0..2, false);
+            if round == 1 {
+                backlog.place_all(|_| B);
+            }
+            assert_eq!(backlog.given_up(|_, _| true).len(), 2);
+            assert!(backlog.turns.is_empty());
+        }
     }
 
     #[derive(Debug, Clone)]
@@ -236,6 +457,9 @@ mod tests {
         Answer,
         /// The connection is lost: what has keys comes back.
         Lose,
+        /// The stream of the oldest batch in flight is served by the other node, and so were those of all others of it.
+        Move,
+        Resume,
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -249,6 +473,8 @@ mod tests {
             Just(Step::Send),
             Just(Step::Answer),
             Just(Step::Lose),
+            Just(Step::Move),
+            Just(Step::Resume),
         ]
     }
 
@@ -264,7 +490,7 @@ mod tests {
             let mut done: Vec<(StreamName, u64)> = Vec::new();
             let mut answer = |backlog: &mut Backlog, batch: Batch| {
                 done.extend(batch.items.iter().map(|item| (batch.stream.clone(), number(item))));
-                backlog.answered(&batch.stream, batch.keyed);
+                assert!(backlog.done(&batch.stream, batch.keyed).is_empty());
             };
             for step in steps {
                 match step {
@@ -274,7 +500,22 @@ mod tests {
                         push(&mut backlog, stream, numbers, keyed);
                         pushed[stream] += count;
                     }
-                    Step::Send => in_flight.extend(backlog.next_batch()),
+                    Step::Send => {
+                        let batch = backlog.next_batch(A);
+                        in_flight.extend(batch.or_else(|| backlog.next_batch(B)));
+                    }
+                    Step::Resume => backlog.resume(),
+                    Step::Move => {
+                        let Some(stream) = in_flight.front().map(|batch| batch.stream.clone()) else { continue };
+                        let node = backlog.streams[&stream].sent_to;
+                        let (moved, others) = in_flight.drain(..).partition(|batch| batch.stream == stream);
+                        in_flight = others;
+                        for batch in Vec::from(moved) {
+                            backlog.returned(batch);
+                            let place = Place { node: if node == A { B } else { A }, asking: false };
+                            backlog.redirect(&stream, place);
+                        }
+                    }
                     Step::Answer => {
                         if let Some(batch) = in_flight.pop_front() {
                             answer(&mut backlog, batch);
@@ -283,7 +524,7 @@ mod tests {
                     Step::Lose => {
                         for batch in in_flight.drain(..) {
                             if batch.keyed {
-                                backlog.put_back(batch);
+                                backlog.returned(batch);
                             } else {
                                 backlog.answered(&batch.stream, false);
                             }
@@ -292,7 +533,9 @@ mod tests {
                 }
             }
             loop {
-                in_flight.extend(backlog.next_batch());
+                backlog.resume();
+                let batch = backlog.next_batch(A);
+                in_flight.extend(batch.or_else(|| backlog.next_batch(B)));
                 let Some(batch) = in_flight.pop_front() else { break };
                 answer(&mut backlog, batch);
             }

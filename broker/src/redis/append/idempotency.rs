@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Script, Value};
+use redis::{Cmd, Script, Value};
 use shared::{Cursor, EntryId, StreamName};
 
 use super::super::fault::Fault;
@@ -32,7 +32,7 @@ pub(super) fn command(
     chores: &Chores,
     window: Duration,
     whole: bool,
-) -> Pipeline {
+) -> Cmd {
     let bytes: usize = items.iter().map(|item| item.size_bytes() + 300).sum();
     let mut command = Cmd::with_capacity(8 + items.len() * 8, bytes + SCRIPT.len());
     if whole {
@@ -57,9 +57,7 @@ pub(super) fn command(
         command.arg(item.field_arguments());
         item.write_fields(&mut command);
     }
-    let mut alone = Pipeline::with_capacity(1);
-    alone.add_command(command);
-    alone
+    command
 }
 
 /// Takes apart what the script returned.

@@ -2,8 +2,9 @@
 //! the oldest is ever waited for.
 
 use std::collections::VecDeque;
-use std::future::{Future, pending};
+use std::future::Future;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use redis::aio::MultiplexedConnection;
@@ -59,10 +60,13 @@ pub(super) fn ask(mut connection: MultiplexedConnection, commands: Pipeline) -> 
     Box::pin(tokio::task::unconstrained(asked))
 }
 
-/// Waits for the answer to the oldest batch. Cancel-safe: the answer stays where it is.
-pub(super) async fn oldest(in_flight: &mut VecDeque<InFlight>) -> Result<Vec<Value>, Fault> {
+/// The answer to the oldest batch.
+pub(super) fn poll_oldest(
+    in_flight: &mut VecDeque<InFlight>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Vec<Value>, Fault>> {
     match in_flight.front_mut() {
-        Some(oldest) => oldest.answer.as_mut().await,
-        None => pending().await,
+        Some(oldest) => oldest.answer.as_mut().poll(cx),
+        None => Poll::Pending,
     }
 }

@@ -1,14 +1,15 @@
-//! One lane: a task that owns a queue and a connection, sends batches, and settles what is answered, lost or late.
+//! One lane: a task that owns a queue and a connection to each node, sends batches, and settles what is answered, lost or
+//! late.
 
-use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::Value;
 use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, Value, cmd};
 use shared::StreamName;
-use shared::limits::{APPEND_ANSWER_TIMEOUT, APPEND_BATCHES_IN_FLIGHT_MAX, APPEND_OUTAGE_WAIT, APPEND_TICK};
-use tokio::sync::mpsc;
+use shared::limits::{APPEND_ANSWER_TIMEOUT, APPEND_OUTAGE_WAIT, APPEND_TICK};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -16,9 +17,11 @@ use tracing::debug;
 use super::super::fault::Fault;
 use super::super::keys::KeyTemplate;
 use super::super::link::{Change, Link};
-use super::backlog::{Backlog, Batch};
-use super::in_flight::{self, InFlight, ask};
+use super::super::topology::{Nodes, Topology};
+use super::backlog::{Backlog, Batch, Place};
+use super::in_flight::{InFlight, ask};
 use super::job::Item;
+use super::route::{self, News, Route};
 use super::upkeep::{self, Upkeep};
 use super::{idempotency, transaction};
 use crate::{AppendError, Appended, RetentionRules, Unavailable};
@@ -38,31 +41,37 @@ pub(super) struct Arrival {
 
 /// The state of a lane's task.
 pub(super) struct Lane {
+    /// Which of the lanes it is.
+    index: usize,
     rules: Arc<Rules>,
     arrivals: mpsc::Receiver<Arrival>,
     backlog: Backlog,
-    link: Link,
-    in_flight: VecDeque<InFlight>,
+    routes: Vec<Route>,
     upkeep: Upkeep,
-    /// Whether the server knows the script, as far as this connection has shown.
-    script_known: bool,
-    /// Set when the server answered that it cannot serve: nothing more is sent, and the connection is opened anew
-    /// when everything in flight is answered.
-    retiring: Option<&'static str>,
+    topology: Arc<Topology>,
+    /// Which node has which slot, as far as this lane has heard.
+    nodes: watch::Receiver<Arc<Nodes>>,
 }
 
 impl Lane {
-    pub(super) fn new(rules: Arc<Rules>, arrivals: mpsc::Receiver<Arrival>, link: Link) -> Self {
-        Self {
+    pub(super) fn new(
+        index: usize,
+        rules: Arc<Rules>,
+        arrivals: mpsc::Receiver<Arrival>,
+        topology: Arc<Topology>,
+    ) -> Self {
+        let mut lane = Self {
+            index,
             rules,
             arrivals,
             backlog: Backlog::default(),
-            link,
-            in_flight: VecDeque::new(),
+            routes: Vec::new(),
             upkeep: Upkeep::default(),
-            script_known: false,
-            retiring: None,
-        }
+            nodes: topology.nodes(),
+            topology,
+        };
+        lane.nodes_changed();
+        lane
     }
 
     /// Runs until `stop` is cancelled and everything that was queued by then is settled.
@@ -77,8 +86,14 @@ impl Lane {
                 biased;
                 () = stop.cancelled(), if !self.arrivals.is_closed() => self.arrivals.close(),
                 _ = tick.tick(), if !idle => self.look_at_the_clock(),
-                answer = in_flight::oldest(&mut self.in_flight) => self.answered(answer),
-                change = self.link.changed() => self.link_changed(change),
+                (route, news) = poll_fn(|cx| route::poll_news(&mut self.routes, cx)) => match news {
+                    News::Answer(answer) => self.answered(route, answer),
+                    News::Change(change) => self.link_changed(route, change),
+                },
+                Ok(()) = self.nodes.changed() => {
+                    self.nodes_changed();
+                    self.drop_routes();
+                }
                 arrival = self.arrivals.recv(), if open => match arrival {
                     Some(arrival) => self.arrived(arrival),
                     None => open = false,
@@ -92,111 +107,155 @@ impl Lane {
     }
 
     fn is_idle(&self) -> bool {
-        self.backlog.is_empty() && self.in_flight.is_empty()
+        self.backlog.is_empty() && self.routes.iter().all(|route| route.in_flight.is_empty())
     }
 
     fn arrived(&mut self, arrival: Arrival) {
-        self.backlog.push(&arrival.stream, arrival.items);
+        let node = || self.nodes.borrow().owner(&self.rules.keys, &arrival.stream).id();
+        self.backlog.push(&arrival.stream, arrival.items, node);
+    }
+
+    /// Nodes have come or gone, or serve other slots.
+    fn nodes_changed(&mut self) {
+        let nodes = self.nodes.borrow_and_update().clone();
+        for node in nodes.all() {
+            if let Some(link) = node.take_append_link(self.index) {
+                self.routes.push(Route::new(node.clone(), link));
+            }
+        }
+        let keys = &self.rules.keys;
+        self.backlog.place_all(|stream| nodes.owner(keys, stream).id());
+    }
+
+    /// Lets go the ways to nodes that are no more. Not while answers are settled, which name routes by their place.
+    fn drop_routes(&mut self) {
+        let nodes = self.nodes.borrow().clone();
+        self.routes
+            .retain(|route| !route.in_flight.is_empty() || nodes.by_id(route.node.id()).is_some());
     }
 
     fn send_all(&mut self) {
-        while self.retiring.is_none() && self.in_flight.len() < APPEND_BATCHES_IN_FLIGHT_MAX {
-            let Some(connection) = self.link.connection().cloned() else {
-                return;
-            };
-            let Some(batch) = self.backlog.next_batch() else {
-                return;
-            };
-            self.send(connection, batch);
+        for route in 0..self.routes.len() {
+            while let Some(connection) = self.routes[route].may_send() {
+                let Some(batch) = self.backlog.next_batch(self.routes[route].node.id()) else {
+                    break;
+                };
+                self.send(route, connection, batch);
+            }
         }
     }
 
-    fn send(&mut self, connection: MultiplexedConnection, batch: Batch) {
+    fn send(&mut self, route: usize, connection: MultiplexedConnection, batch: Batch) {
         let now = Instant::now();
         let retention = self.rules.retention.of(&batch.stream);
         let chores = self
             .upkeep
             .due(&batch.stream, retention, now, shared::time::now_ms());
         let keys = &self.rules.keys;
-        let answer = if batch.keyed {
-            let command = idempotency::command(
+        let mut commands = Pipeline::with_capacity(batch.items.len() + 6);
+        if batch.asking {
+            commands.add_command(cmd("ASKING"));
+        }
+        if batch.keyed {
+            commands.add_command(idempotency::command(
                 keys,
                 &batch.stream,
                 &batch.items,
                 &chores,
                 self.rules.idempotency_window,
-                !self.script_known,
-            );
-            ask(connection, command)
+                !self.routes[route].script_known,
+            ));
         } else {
             let key = keys.stream_key(&batch.stream);
-            ask(connection, transaction::commands(&key, &batch.items, &chores))
-        };
-        self.in_flight.push_back(InFlight::new(batch, answer, now));
+            transaction::add_commands(&mut commands, &key, &batch.items, &chores);
+        }
+        let in_flight = InFlight::new(batch, ask(connection, commands), now);
+        self.routes[route].in_flight.push_back(in_flight);
     }
 
     /// The oldest batch in flight has its answer, or never gets one.
-    fn answered(&mut self, answer: Result<Vec<Value>, Fault>) {
-        let Some(InFlight { batch, sent_at, .. }) = self.in_flight.pop_front() else {
+    fn answered(&mut self, route: usize, answer: Result<Vec<Value>, Fault>) {
+        let Some(InFlight { batch, sent_at, .. }) = self.routes[route].in_flight.pop_front() else {
             return;
         };
         match answer {
             Err(Fault::Lost(why)) => {
                 self.unanswered(batch);
-                self.lost(why);
+                self.lost(route, why);
             }
             answer => {
                 metrics::histogram!("weir_redis_latency_seconds", "op" => "append")
                     .record(sent_at.elapsed().as_secs_f64());
-                self.settle(batch, answer);
+                self.settle(route, batch, answer);
             }
         }
-        if self.in_flight.is_empty()
-            && let Some(why) = self.retiring.take()
-        {
-            self.link.down(why);
-        }
+        self.routes[route].retire_if_done();
     }
 
-    fn settle(&mut self, mut batch: Batch, answer: Result<Vec<Value>, Fault>) {
-        let results = answer.and_then(|replies| self.results(&batch, replies));
-        match results {
+    fn settle(&mut self, route: usize, mut batch: Batch, answer: Result<Vec<Value>, Fault>) {
+        let fault = match answer.and_then(|replies| self.results(route, &batch, replies)) {
             Ok(results) => {
                 for (item, result) in batch.items.iter_mut().zip(results) {
                     item.settle(result.map_err(Fault::into_append_error));
                 }
-            }
-            Err(Fault::NoScript) => {
-                self.script_known = false;
-                self.upkeep.forget(&batch.stream);
-                self.backlog.put_back(batch);
+                for mut item in self.backlog.done(&batch.stream, batch.keyed) {
+                    item.settle(Err(Unavailable("Redis came back in between".into()).into()));
+                }
                 return;
             }
-            Err(fault) => {
-                debug!(stream = %batch.stream, ?fault, "Redis refused an append");
-                if let Fault::NotNow(why) = fault {
-                    self.retiring = Some(why);
+            Err(fault) => fault,
+        };
+        self.upkeep.forget(&batch.stream);
+        let stream = batch.stream.clone();
+        match fault {
+            Fault::NoScript => {
+                self.routes[route].script_known = false;
+                self.backlog.returned(batch);
+            }
+            // Nothing was done, so it waits for its time, as what was not sent yet does.
+            Fault::NotNow(why) => {
+                self.routes[route].retiring = Some(why);
+                self.backlog.returned(batch);
+            }
+            Fault::Moved(redirect) => {
+                self.backlog.returned(batch);
+                let node = self.topology.redirected(&self.routes[route].node, &redirect);
+                // First, as it places streams by their slots, which one that is being moved is not at.
+                self.nodes_changed();
+                match node {
+                    Some(node) => {
+                        let (node, asking) = (node.id(), redirect.ask);
+                        self.backlog.redirect(&stream, Place { node, asking });
+                    }
+                    None => self.backlog.pause(&stream),
                 }
-                self.upkeep.forget(&batch.stream);
+            }
+            Fault::TryAgain => {
+                self.backlog.returned(batch);
+                self.backlog.pause(&stream);
+            }
+            fault => {
+                debug!(%stream, ?fault, "Redis refused an append");
                 let error = fault.into_append_error();
                 for item in &mut batch.items {
                     item.settle(Err(error.clone()));
                 }
+                self.backlog.answered(&stream, batch.keyed);
             }
         }
-        self.backlog.answered(&batch.stream, batch.keyed);
     }
 
     /// What became of each event of a batch.
     fn results(
         &mut self,
+        route: usize,
         batch: &Batch,
         mut replies: Vec<Value>,
     ) -> Result<Vec<Result<Appended, Fault>>, Fault> {
         if batch.keyed {
             let reply = replies.pop().ok_or(Fault::Malformed)?;
             let results = idempotency::answer(reply, batch.items.len())?;
-            self.script_known = true;
+            self.routes[route].script_known = true;
             if let Some(last) = results.iter().rev().find(|result| !result.duplicate) {
                 self.upkeep.appended(&batch.stream, last.cursor.id);
             }
@@ -210,7 +269,7 @@ impl Lane {
             self.upkeep.appended(&batch.stream, newest);
         }
         if answer.fresh {
-            self.expire_fresh(&batch.stream);
+            self.expire_fresh(route, batch);
         }
         let appended = |cursor| Appended {
             cursor,
@@ -225,52 +284,63 @@ impl Lane {
 
     /// Somebody removed the stream, and with it its expiry, since that was last set; it may never be appended to
     /// again.
-    fn expire_fresh(&mut self, stream: &StreamName) {
-        let Some(ms) = upkeep::expiry_ms(self.rules.retention.of(stream)) else {
+    fn expire_fresh(&mut self, route: usize, fresh: &Batch) {
+        let Some(ms) = upkeep::expiry_ms(self.rules.retention.of(&fresh.stream)) else {
             return;
         };
-        let Some(connection) = self.link.connection().cloned() else {
+        let route = &mut self.routes[route];
+        let Some(connection) = route.link.connection().cloned() else {
             return;
         };
-        let key = self.rules.keys.stream_key(stream);
-        let answer = ask(connection, transaction::expiry(&key, ms));
+        let mut commands = Pipeline::with_capacity(2);
+        if fresh.asking {
+            commands.add_command(cmd("ASKING"));
+        }
+        commands.add_command(transaction::expiry(
+            &self.rules.keys.stream_key(&fresh.stream),
+            ms,
+        ));
         let batch = Batch {
-            stream: stream.clone(),
+            stream: fresh.stream.clone(),
             items: Vec::new(),
             keyed: false,
+            asking: fresh.asking,
         };
-        self.backlog.extra_in_flight(stream);
-        self.in_flight
-            .push_back(InFlight::new(batch, answer, Instant::now()));
+        self.backlog.extra_in_flight(&fresh.stream, route.node.id());
+        let in_flight = InFlight::new(batch, ask(connection, commands), Instant::now());
+        route.in_flight.push_back(in_flight);
     }
 
-    fn link_changed(&mut self, change: Change) {
+    fn link_changed(&mut self, route: usize, change: Change) {
         match change {
             Change::Up => {
-                self.script_known = false;
+                self.routes[route].script_known = false;
                 self.upkeep.forget_all();
             }
-            Change::Lost => self.lost("the connection to Redis was lost"),
-            // What is in flight is answered first, see `answered`.
-            Change::Useless(why) if !self.in_flight.is_empty() => self.retiring = Some(why),
-            Change::Useless(why) => self.link.down(why),
+            Change::Lost => self.lost(route, "the connection to Redis was lost"),
+            Change::Useless(why) => {
+                self.routes[route].retiring = Some(why);
+                // What is in flight is answered first, see `answered`.
+                self.routes[route].retire_if_done();
+            }
         }
     }
 
     /// The connection is gone or does not answer. What was answered before still counts; of the rest, what has keys
     /// is sent again, and nobody knows about the others.
-    fn lost(&mut self, why: &'static str) {
+    fn lost(&mut self, route: usize, why: &'static str) {
         // First of all, so that nothing more is sent while answers are settled.
-        self.link.down(why);
-        for mut sent in std::mem::take(&mut self.in_flight) {
+        self.routes[route].link.down(why);
+        for mut sent in std::mem::take(&mut self.routes[route].in_flight) {
             let answer = sent.answer_so_far();
             let batch = sent.batch;
             match answer {
-                Some(answer) if !matches!(answer, Err(Fault::Lost(_))) => self.settle(batch, answer),
+                Some(answer) if !matches!(answer, Err(Fault::Lost(_))) => self.settle(route, batch, answer),
                 _ => self.unanswered(batch),
             }
         }
-        self.retiring = None;
+        self.routes[route].retiring = None;
+        self.topology.look();
     }
 
     fn unanswered(&mut self, mut batch: Batch) {
@@ -279,7 +349,7 @@ impl Lane {
             for item in &mut batch.items {
                 item.maybe_appended = true;
             }
-            self.backlog.put_back(batch);
+            self.backlog.returned(batch);
         } else {
             for item in &mut batch.items {
                 item.settle(Err(AppendError::Unconfirmed));
@@ -289,28 +359,42 @@ impl Lane {
     }
 
     fn look_at_the_clock(&mut self) {
+        self.backlog.resume();
         let now = Instant::now();
         let slow = |oldest: &InFlight| now >= oldest.sent_at + APPEND_ANSWER_TIMEOUT;
-        if self.in_flight.front().is_some_and(slow) {
-            self.lost("Redis does not answer");
+        for route in 0..self.routes.len() {
+            if self.routes[route].in_flight.front().is_some_and(slow) {
+                self.lost(route, "Redis does not answer");
+            }
         }
-        let unavailable = AppendError::from(Unavailable(self.link.why().into()));
+        self.settle_the_late(now);
+    }
+
+    fn settle_the_late(&mut self, now: Instant) {
+        let routes = &self.routes;
+        let link = |node| {
+            routes
+                .iter()
+                .find(|route| route.node.id() == node)
+                .map(|route| &route.link)
+        };
         // What may have been appended already is asked for until its time is over.
-        let known_away = self.link.away_for() >= APPEND_OUTAGE_WAIT;
-        let given_up = |item: &Item| item.deadline <= now || (known_away && !item.maybe_appended);
-        for mut item in self.backlog.given_up(given_up) {
+        let known_away = |node| link(node).is_none_or(|link| link.away_for() >= APPEND_OUTAGE_WAIT);
+        let given_up = |item: &Item, node| item.deadline <= now || (!item.maybe_appended && known_away(node));
+        for (mut item, node) in self.backlog.given_up(given_up) {
             let error = if item.maybe_appended {
                 AppendError::Unconfirmed
             } else {
-                unavailable.clone()
+                let why = link(node).map_or("a node of the Redis Cluster is away", Link::why);
+                Unavailable(why.into()).into()
             };
             item.settle(Err(error));
         }
         let late = |item: &&mut Item| item.deadline <= now;
-        for item in self
-            .in_flight
-            .iter_mut()
-            .flat_map(|f| &mut f.batch.items)
+        let routes = self.routes.iter_mut();
+        for item in routes
+            .flat_map(|route| &mut route.in_flight)
+            .flat_map(|sent| &mut sent.batch.items)
             .filter(late)
         {
             item.settle(Err(AppendError::Unconfirmed));

@@ -10,9 +10,8 @@ use super::super::parse;
 use super::job::Item;
 use super::upkeep::Chores;
 
-/// The commands for a batch, as they go over the wire.
-pub(super) fn commands(key: &str, items: &[Item], chores: &Chores) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(items.len() + 5);
+/// Adds the commands for a batch, as they go over the wire.
+pub(super) fn add_commands(pipeline: &mut Pipeline, key: &str, items: &[Item], chores: &Chores) {
     pipeline.add_command(cmd("MULTI"));
     for (index, item) in items.iter().enumerate() {
         let mut command = redis::Cmd::with_capacity(6 + item.field_arguments(), item.size_bytes() + 64);
@@ -42,14 +41,11 @@ pub(super) fn commands(key: &str, items: &[Item], chores: &Chores) -> Pipeline {
         pipeline.add_command(cmd("PEXPIRE").arg(key).arg(ms).take());
     }
     pipeline.add_command(cmd("EXEC"));
-    pipeline
 }
 
 /// A new expiry alone.
-pub(super) fn expiry(key: &str, ms: u64) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(1);
-    pipeline.add_command(cmd("PEXPIRE").arg(key).arg(ms).take());
-    pipeline
+pub(super) fn expiry(key: &str, ms: u64) -> redis::Cmd {
+    cmd("PEXPIRE").arg(key).arg(ms).take()
 }
 
 /// `XINFO STREAM` lists the first and the last entry as well, `FULL COUNT 1` only the first, but all consumer
@@ -79,7 +75,7 @@ pub(super) struct Answer {
     pub(super) newest: Option<EntryId>,
 }
 
-/// Takes apart the replies to [`commands`].
+/// Takes apart the replies to [`add_commands`].
 pub(super) fn answer(replies: Vec<Value>, entries: usize) -> Result<Answer, Fault> {
     let mut replies = parse::executed(replies)?.into_iter();
     let ids: Vec<_> = replies.by_ref().take(entries).map(|id| parse::id(&id)).collect();

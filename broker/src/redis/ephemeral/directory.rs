@@ -169,6 +169,18 @@ impl AsyncPushSender for Ear {
                     self.directory.heard(&channel, payload);
                 }
             }
+            // The node has its slot no more. Of what was left on purpose nobody needs to hear.
+            PushKind::SUnsubscribe => {
+                let name = match push.data.first() {
+                    Some(Value::BulkString(name)) => std::str::from_utf8(name).unwrap_or_default(),
+                    _ => "",
+                };
+                let mut state = lock(&self.directory.state);
+                if state.connection == self.connection && state.wanted.contains_key(name) {
+                    state.lost = true;
+                    self.directory.changed.notify_one();
+                }
+            }
             PushKind::Disconnection => {
                 let mut state = lock(&self.directory.state);
                 if state.connection == self.connection {

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connect::Connector;
 use super::keys::KeyTemplate;
+use super::tail::Guide;
 use crate::{Channel, EphemeralError, Unavailable, ephemeral};
 use directory::Directory;
 
@@ -47,13 +48,14 @@ impl Ephemerals {
     /// Starts the task; it ends when `stop` is cancelled.
     pub(super) fn start(
         connector: Connector,
+        guide: Guide,
         keys: KeyTemplate,
         tracker: &TaskTracker,
         stop: CancellationToken,
     ) -> Self {
         let directory = Arc::<Directory>::default();
         let (outgoing, queue) = mpsc::channel(EPHEMERALS_QUEUED_MAX);
-        tracker.spawn(run::run(connector, directory.clone(), queue, stop));
+        tracker.spawn(run::run(connector, guide, directory.clone(), queue, stop));
         Self {
             keys,
             directory,

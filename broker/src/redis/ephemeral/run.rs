@@ -16,6 +16,7 @@ use super::super::connect::{Connection, Connector, Purpose};
 use super::super::fault::Fault;
 use super::super::gauge::Usable;
 use super::super::parse;
+use super::super::tail::Guide;
 use super::Outgoing;
 use super::directory::{Changes, Directory};
 use crate::backoff::Backoff;
@@ -23,6 +24,7 @@ use crate::backoff::Backoff;
 /// Exchanges events until `stop` is cancelled.
 pub(super) async fn run(
     connector: Connector,
+    guide: Guide,
     directory: Arc<Directory>,
     mut outgoing: mpsc::Receiver<Outgoing>,
     stop: CancellationToken,
@@ -49,6 +51,11 @@ pub(super) async fn run(
             fault = attempt => fault.err(),
         };
         directory.down();
+        // What moved away is wanted elsewhere by the time that this is back.
+        match &fault {
+            Some(Fault::Moved(redirect)) => guide.redirected(redirect),
+            _ => guide.lost(),
+        }
         if stop.is_cancelled() {
             return;
         }
@@ -146,7 +153,7 @@ async fn ask(connection: &mut MultiplexedConnection, pipe: &Pipeline) -> Result<
     for reply in replies {
         match parse::ok(reply) {
             Ok(_) => {}
-            Err(fault @ (Fault::NotNow(_) | Fault::Lost(_))) => return Err(fault),
+            Err(fault @ (Fault::NotNow(_) | Fault::Lost(_) | Fault::Moved(_))) => return Err(fault),
             Err(fault) => refused = Some(fault),
         }
     }

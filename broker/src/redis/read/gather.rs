@@ -77,6 +77,8 @@ pub(super) struct Source<'a> {
     stream: &'a StreamName,
     key: String,
     sizes: &'a EntrySizes,
+    /// Whether each command has to say that another node sends us (`ASKING`).
+    asking: bool,
 }
 
 impl<'a> Source<'a> {
@@ -85,19 +87,26 @@ impl<'a> Source<'a> {
         stream: &'a StreamName,
         key: String,
         sizes: &'a EntrySizes,
+        asking: bool,
     ) -> Self {
         Self {
             connection,
             stream,
             key,
             sizes,
+            asking,
         }
     }
 
     /// The counters alone.
     pub(super) async fn view(&mut self) -> Result<StreamView, Fault> {
-        let command = self.info();
-        parse::view(self.connection.run(&command).await?)
+        let mut commands = self.begin(2);
+        commands.add_command(self.info());
+        let replies = self
+            .connection
+            .exchange(&commands.get_packed_pipeline(), commands.len())
+            .await?;
+        parse::view(reply::values(replies)?.pop().ok_or(Fault::Malformed)?)
     }
 
     /// Up to `wanted` entries of a range; fewer if they are large, but at least one if there is one.
@@ -167,7 +176,7 @@ impl<'a> Source<'a> {
         count: usize,
         mut each: impl FnMut(EntryId, &Fields<'_>) -> T,
     ) -> Result<Gathered<T>, Fault> {
-        let mut commands = Pipeline::with_capacity(4);
+        let mut commands = self.begin(5);
         commands
             .add_command(cmd("MULTI"))
             .add_command(self.info())
@@ -176,8 +185,12 @@ impl<'a> Source<'a> {
         let asked_at = Instant::now();
         let replies = self
             .connection
-            .exchange(&commands.get_packed_pipeline(), 4)
+            .exchange(&commands.get_packed_pipeline(), commands.len())
             .await?;
+        let replies = match self.asking {
+            true => replies.strip_prefix(b"+OK\r\n").unwrap_or(replies),
+            false => replies,
+        };
         metrics::histogram!("weir_redis_latency_seconds", "op" => "read")
             .record(asked_at.elapsed().as_secs_f64());
         let (info, entries) = match reply::of_two(replies) {
@@ -203,6 +216,15 @@ impl<'a> Source<'a> {
             exhausted: entries.len() < count,
             entries,
         })
+    }
+
+    /// What comes before all commands.
+    fn begin(&self, capacity: usize) -> Pipeline {
+        let mut commands = Pipeline::with_capacity(capacity);
+        if self.asking {
+            commands.add_command(cmd("ASKING"));
+        }
+        commands
     }
 
     fn info(&self) -> Cmd {

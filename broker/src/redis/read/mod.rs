@@ -17,11 +17,33 @@ use super::ConnectError;
 use super::connect::Connector;
 use super::fault::Fault;
 use super::keys::KeyTemplate;
+use super::topology::Topology;
 use crate::{Page, ReadError, ReadRequest, Unavailable};
 use gather::{EntrySizes, Source};
 use pool::{Pool, Pooled};
 
-/// Reads pages.
+/// See [`crate::Log::read`].
+pub(super) async fn read(
+    topology: &Topology,
+    keys: &KeyTemplate,
+    stream: &StreamName,
+    request: &ReadRequest,
+) -> Result<Page, ReadError> {
+    let request = ReadRequest {
+        limit: request.limit.clamp(1, PAGE_ENTRIES_MAX),
+        ..*request
+    };
+    let key = keys.stream_key(stream);
+    let work = topology.at_owner(key.as_bytes(), |node, asking| async move {
+        node.reader().read(stream, &request, asking).await
+    });
+    match timeout(READ_TIMEOUT, work).await {
+        Ok(done) => done.map_err(Fault::into_read_error),
+        Err(_) => Err(Unavailable("Redis does not answer".into()).into()),
+    }
+}
+
+/// Reads pages from one node.
 pub(super) struct Reader {
     pool: Pool,
     keys: KeyTemplate,
@@ -44,28 +66,18 @@ impl Reader {
         })
     }
 
-    /// See [`crate::Log::read`].
-    pub(super) async fn read(&self, stream: &StreamName, request: &ReadRequest) -> Result<Page, ReadError> {
-        let request = ReadRequest {
-            limit: request.limit.clamp(1, PAGE_ENTRIES_MAX),
-            ..*request
-        };
-        let work = async {
-            match self.attempt(stream, &request).await {
-                Err(Fault::Lost(_)) => self.attempt(stream, &request).await,
-                done => done,
-            }
-        };
-        match timeout(READ_TIMEOUT, work).await {
-            Ok(done) => done.map_err(Fault::into_read_error),
-            Err(_) => Err(Unavailable("Redis does not answer".into()).into()),
+    /// A page of a stream that this node has.
+    async fn read(&self, stream: &StreamName, request: &ReadRequest, asking: bool) -> Result<Page, Fault> {
+        match self.attempt(stream, request, asking).await {
+            Err(Fault::Lost(_)) => self.attempt(stream, request, asking).await,
+            done => done,
         }
     }
 
-    async fn attempt(&self, stream: &StreamName, request: &ReadRequest) -> Result<Page, Fault> {
+    async fn attempt(&self, stream: &StreamName, request: &ReadRequest, asking: bool) -> Result<Page, Fault> {
         let mut connection = self.connection().await?;
         let key = self.keys.stream_key(stream);
-        let mut source = Source::new(&mut connection, stream, key, &self.sizes);
+        let mut source = Source::new(&mut connection, stream, key, &self.sizes, asking);
         let done = page::read(&mut source, stream, request).await;
         if matches!(done, Err(Fault::Lost(_))) {
             // What is true of one is likely to be true of the others that nobody has tried since.

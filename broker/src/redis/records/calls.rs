@@ -1,9 +1,9 @@
-//! Single commands and scripts of many callers over one connection, pipelined. Fails fast while Redis is away.
+//! Single commands and scripts of many callers over one connection to each node, pipelined. Fails fast while Redis is away.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use redis::{Cmd, Value};
+use redis::{Cmd, Pipeline, Value, cmd};
 use shared::limits::{RECORD_CALLS_MAX, RECORD_TIMEOUT};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
@@ -15,6 +15,41 @@ use super::super::fault::Fault;
 use super::super::keys::KeyTemplate;
 use super::super::link::{Change, Link, LinkState};
 use super::super::parse;
+use super::super::topology::Topology;
+
+/// Runs commands, each at the node that has its key.
+pub(in super::super) struct Records {
+    topology: Arc<Topology>,
+}
+
+impl Records {
+    pub(in super::super) fn new(topology: Arc<Topology>) -> Self {
+        Self { topology }
+    }
+
+    /// Runs a script on one key. Redis that does not know it is told it.
+    pub(super) async fn script(
+        &self,
+        script: &Script,
+        key: &str,
+        arguments: &[&[u8]],
+    ) -> Result<Value, Fault> {
+        let known = script.command(key, arguments, false);
+        match self.command(key, &known).await {
+            Err(Fault::NoScript) => self.command(key, &script.command(key, arguments, true)).await,
+            done => done,
+        }
+    }
+
+    /// Runs a command on one key; its error reply is a fault.
+    pub(super) async fn command(&self, key: &str, command: &Cmd) -> Result<Value, Fault> {
+        self.topology
+            .at_owner(key.as_bytes(), |node, asking| async move {
+                node.calls().command(command, asking).await
+            })
+            .await
+    }
+}
 
 /// A connection that comes back, and who may use it.
 pub(in super::super) struct Calls {
@@ -92,21 +127,7 @@ impl Calls {
         }
     }
 
-    /// Runs a script. Redis that does not know it is told it.
-    pub(super) async fn script(
-        &self,
-        script: &Script,
-        key: &str,
-        arguments: &[&[u8]],
-    ) -> Result<Value, Fault> {
-        match self.command(&script.command(key, arguments, false)).await {
-            Err(Fault::NoScript) => self.command(&script.command(key, arguments, true)).await,
-            done => done,
-        }
-    }
-
-    /// Runs a command; its error reply is a fault.
-    pub(super) async fn command(&self, command: &Cmd) -> Result<Value, Fault> {
+    async fn command(&self, command: &Cmd, asking: bool) -> Result<Value, Fault> {
         self.check().map_err(Fault::Lost)?;
         let _room = match timeout(RECORD_TIMEOUT, self.room.acquire()).await {
             Ok(Ok(room)) => room,
@@ -118,8 +139,14 @@ impl Calls {
         let connected = self.link.borrow().clone().map_err(Fault::Lost)?;
         let mut connection = connected.connection.clone();
         let started = Instant::now();
-        let answer = match timeout(RECORD_TIMEOUT, connection.send_packed_command(command)).await {
-            Ok(Ok(reply)) => parse::ok(reply),
+        let mut commands = Pipeline::with_capacity(2);
+        if asking {
+            commands.add_command(cmd("ASKING"));
+        }
+        commands.add_command(command.clone());
+        let replies = connection.send_packed_commands(&commands, commands.len() - 1, 1);
+        let answer = match timeout(RECORD_TIMEOUT, replies).await {
+            Ok(Ok(mut replies)) => replies.pop().ok_or(Fault::Malformed).and_then(parse::ok),
             Ok(Err(error)) => Err(Fault::of(&error)),
             Err(_) => Err(Fault::Lost("Redis does not answer")),
         };

@@ -13,19 +13,19 @@ use shared::limits::EDGE_ADDRESS_BYTES_MAX;
 
 use super::super::fault::Fault;
 use super::super::keys::KeyTemplate;
-use super::calls::{Calls, ttl_ms};
+use super::calls::{Records, ttl_ms};
 use crate::Unavailable;
 use crate::edges::{ClusterSecret, EdgeCall, Edges};
 
 /// The edges that share this Redis.
 pub(in super::super) struct RedisEdges {
-    calls: Arc<Calls>,
+    records: Arc<Records>,
     keys: KeyTemplate,
 }
 
 impl RedisEdges {
-    pub(in super::super) fn new(calls: Arc<Calls>, keys: KeyTemplate) -> Self {
-        Self { calls, keys }
+    pub(in super::super) fn new(records: Arc<Records>, keys: KeyTemplate) -> Self {
+        Self { records, keys }
     }
 
     fn key(&self, edge: EdgeId) -> String {
@@ -34,12 +34,13 @@ impl RedisEdges {
 
     fn call<T: Send + 'static>(
         &self,
+        key: String,
         command: Cmd,
         meaning: impl FnOnce(Value) -> Result<T, Fault> + Send + 'static,
     ) -> EdgeCall<T> {
-        let calls = self.calls.clone();
+        let records = self.records.clone();
         async move {
-            let reply = calls.command(&command).await;
+            let reply = records.command(&key, &command).await;
             reply.and_then(meaning).map_err(Fault::into_unavailable)
         }
         .boxed()
@@ -52,14 +53,16 @@ impl Edges for RedisEdges {
             let why = "the address of this edge is too long to be announced";
             return std::future::ready(Err(Unavailable(why.into()))).boxed();
         }
+        let key = self.key(edge);
         let mut set = cmd("SET");
-        set.arg(self.key(edge)).arg(address).arg("PX").arg(ttl_ms(ttl));
-        self.call(set, |_| Ok(()))
+        set.arg(&key).arg(address).arg("PX").arg(ttl_ms(ttl));
+        self.call(key, set, |_| Ok(()))
     }
 
     fn find(&self, edge: EdgeId) -> EdgeCall<Option<String>> {
-        let get = cmd("GET").arg(self.key(edge)).take();
-        self.call(get, |reply| match reply {
+        let key = self.key(edge);
+        let get = cmd("GET").arg(&key).take();
+        self.call(key, get, |reply| match reply {
             Value::Nil => Ok(None),
             Value::BulkString(address) if address.len() <= EDGE_ADDRESS_BYTES_MAX => {
                 Ok(String::from_utf8(address).ok())
@@ -69,16 +72,19 @@ impl Edges for RedisEdges {
     }
 
     fn withdraw(&self, edge: EdgeId) -> EdgeCall<()> {
-        self.call(cmd("DEL").arg(self.key(edge)).take(), |_| Ok(()))
+        let key = self.key(edge);
+        let del = cmd("DEL").arg(&key).take();
+        self.call(key, del, |_| Ok(()))
     }
 
     fn cluster_secret(&self, proposed: ClusterSecret) -> EdgeCall<ClusterSecret> {
+        let key = self.keys.apart("cluster", "secret");
         let mut set = cmd("SET");
-        set.arg(self.keys.apart("cluster", "secret"))
+        set.arg(&key)
             .arg(BASE64URL.encode(proposed.as_bytes()))
             .arg("NX")
             .arg("GET");
-        self.call(set, move |reply| match reply {
+        self.call(key, set, move |reply| match reply {
             Value::Nil => Ok(proposed),
             Value::BulkString(text) => decode(&text).ok_or(Fault::Malformed),
             _ => Err(Fault::Malformed),

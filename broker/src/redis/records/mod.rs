@@ -2,7 +2,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`calls`] | the connection, shared by all callers |
+//! | [`calls`] | the connection to each node, shared by all callers |
 //! | [`sessions`] | `weir:session:{ID}`: its key, encoding and scripts |
 //! | [`edges`] | `weir:edge:{ID}` and `weir:cluster:{secret}` |
 
@@ -10,6 +10,6 @@ mod calls;
 mod edges;
 mod sessions;
 
-pub(super) use calls::Calls;
+pub(super) use calls::{Calls, Records};
 pub(super) use edges::RedisEdges;
 pub(super) use sessions::RedisSessions;

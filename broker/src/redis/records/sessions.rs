@@ -12,7 +12,7 @@ use shared::SessionId;
 use super::super::fault::Fault;
 use super::super::keys::KeyTemplate;
 use super::super::parse;
-use super::calls::{Calls, Script, ttl_ms};
+use super::calls::{Records, Script, ttl_ms};
 use crate::sessions::{Generation, Saved, SessionCall, SessionError, Sessions, Taken, Touched, admit};
 
 static TAKE_OVER: Script = Script::new(include_str!("take_over.lua"));
@@ -21,13 +21,13 @@ static END: Script = Script::new(include_str!("end.lua"));
 
 /// The session records of all edges on this Redis.
 pub(in super::super) struct RedisSessions {
-    calls: Arc<Calls>,
+    records: Arc<Records>,
     keys: KeyTemplate,
 }
 
 impl RedisSessions {
-    pub(in super::super) fn new(calls: Arc<Calls>, keys: KeyTemplate) -> Self {
-        Self { calls, keys }
+    pub(in super::super) fn new(records: Arc<Records>, keys: KeyTemplate) -> Self {
+        Self { records, keys }
     }
 
     fn key(&self, id: &SessionId) -> String {
@@ -41,12 +41,12 @@ impl RedisSessions {
         record: Bytes,
         ttl: Duration,
     ) -> impl Future<Output = Result<Saved, SessionError>> + Send + 'static {
-        let (calls, key) = (self.calls.clone(), self.key(id));
+        let (records, key) = (self.records.clone(), self.key(id));
         async move {
             admit(&record)?;
             let (generation, ttl) = (generation.0.to_string(), ttl_ms(ttl));
             let arguments = [generation.as_bytes(), &record, ttl.as_bytes()];
-            let reply = calls.script(&SAVE, &key, &arguments).await;
+            let reply = records.script(&SAVE, &key, &arguments).await;
             match reply.and_then(|reply| parse::count(&reply)) {
                 Ok(1) => Ok(Saved::Saved),
                 Ok(_) => Ok(Saved::TakenOver),
@@ -67,10 +67,10 @@ impl Sessions for RedisSessions {
     }
 
     fn take_over(&self, id: &SessionId, ttl: Duration) -> SessionCall<Option<Taken>> {
-        let (calls, key) = (self.calls.clone(), self.key(id));
+        let (records, key) = (self.records.clone(), self.key(id));
         async move {
             let ttl = ttl_ms(ttl);
-            match calls.script(&TAKE_OVER, &key, &[ttl.as_bytes()]).await {
+            match records.script(&TAKE_OVER, &key, &[ttl.as_bytes()]).await {
                 Ok(reply) => taken(reply).map_err(Fault::into_session_error),
                 // Whatever it is, it is no session.
                 Err(Fault::WrongType) => Ok(None),
@@ -91,10 +91,10 @@ impl Sessions for RedisSessions {
     }
 
     fn touch(&self, id: &SessionId, ttl: Duration) -> SessionCall<Touched> {
-        let (calls, key) = (self.calls.clone(), self.key(id));
+        let (records, key) = (self.records.clone(), self.key(id));
         async move {
-            let command = cmd("PEXPIRE").arg(key).arg(ttl_ms(ttl)).take();
-            let reply = calls.command(&command).await;
+            let command = cmd("PEXPIRE").arg(&key).arg(ttl_ms(ttl)).take();
+            let reply = records.command(&key, &command).await;
             match reply.and_then(|reply| parse::count(&reply)) {
                 Ok(0) => Ok(Touched::Gone),
                 Ok(_) => Ok(Touched::Known),
@@ -105,10 +105,10 @@ impl Sessions for RedisSessions {
     }
 
     fn end(&self, id: &SessionId, generation: Generation) -> SessionCall<()> {
-        let (calls, key) = (self.calls.clone(), self.key(id));
+        let (records, key) = (self.records.clone(), self.key(id));
         async move {
             let generation = generation.0.to_string();
-            match calls.script(&END, &key, &[generation.as_bytes()]).await {
+            match records.script(&END, &key, &[generation.as_bytes()]).await {
                 // Whatever it is, it is no session.
                 Ok(_) | Err(Fault::WrongType) => Ok(()),
                 Err(fault) => Err(fault.into_session_error()),

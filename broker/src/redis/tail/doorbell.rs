@@ -23,8 +23,17 @@ pub(super) struct News {
     pub(super) all_dirty: bool,
     /// The connection that rings is lost.
     pub(super) lost: bool,
-    /// Streams to follow (`true`) or to let go, in the order in which that was said.
-    pub(super) changes: Vec<(bool, Arc<Channel>)>,
+    /// Streams to follow or to let go, in the order in which that was said.
+    pub(super) changes: Vec<(Wish, Arc<Channel>)>,
+}
+
+/// What is to be done with a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Follow it. `asking`: as one whose slot is being moved to this node.
+    Follow { asking: bool },
+    /// Follow it no more.
+    LetGo,
 }
 
 /// Shared by everyone who may have news for one tail.
@@ -60,9 +69,9 @@ impl Doorbell {
         self.notify.notify_one();
     }
 
-    /// Says that a stream is to be followed, or let go.
-    pub(super) fn change(&self, follow: bool, channel: Arc<Channel>) {
-        lock(&self.news).changes.push((follow, channel));
+    /// Says what is to be done with a stream.
+    pub(super) fn change(&self, wish: Wish, channel: Arc<Channel>) {
+        lock(&self.news).changes.push((wish, channel));
         self.notify.notify_one();
     }
 

@@ -14,7 +14,7 @@ use shared::{Cursor, EntryId, Ordinal, StreamView, Verdict, time};
 
 use super::super::parse::RawEntry;
 use crate::Channel;
-use crate::hub::AheadMark;
+use crate::hub::{AheadMark, Lease};
 
 /// Entries that the first read of a stream asks for; the number grows while they are small.
 const ENTRIES_FIRST: usize = 64;
@@ -42,6 +42,10 @@ pub(super) enum Outcome {
 /// One followed stream.
 pub(super) struct Followed {
     pub(super) channel: Arc<Channel>,
+    /// The right to publish to the channel, until another tail takes it.
+    lease: Lease,
+    /// Whether each command has to say that another node sends us, as the slot is being moved here (`ASKING`).
+    pub(super) asking: bool,
     position: Option<Cursor>,
     /// Whether the entry at the position was there when it was read last.
     anchored: bool,
@@ -56,10 +60,14 @@ pub(super) struct Followed {
 }
 
 impl Followed {
-    pub(super) fn new(channel: Arc<Channel>) -> Self {
+    /// Goes on where another tail has left the channel, if one had opened it.
+    pub(super) fn new(channel: Arc<Channel>, asking: bool) -> Self {
+        let (lease, position) = channel.lease();
         Self {
             channel,
-            position: None,
+            lease,
+            asking,
+            position,
             anchored: false,
             verify: false,
             entries_max: ENTRIES_FIRST,
@@ -101,7 +109,7 @@ impl Followed {
     /// The head was found.
     pub(super) fn opened(&mut self, view: &StreamView) {
         self.go_on_from(view);
-        self.channel.open(view.head());
+        self.channel.open_by(self.lease, view.head());
     }
 
     /// The answer to [`Plan::Fast`], read with a limit of `limit` entries.
@@ -172,7 +180,7 @@ impl Followed {
         );
         metrics::counter!("weir_tail_rejoins_total").increment(1);
         self.go_on_from(view);
-        self.channel.invalidate(view.head());
+        self.channel.invalidate_by(self.lease, view.head());
         Outcome::Done
     }
 
@@ -195,7 +203,7 @@ impl Followed {
         self.position = Some(last.cursor);
         let lag_ms = time::now_ms().saturating_sub(last.id().ms);
         metrics::histogram!("weir_tail_lag_seconds").record(lag_ms as f64 / 1_000.0);
-        self.channel.publish(&entries);
+        self.channel.publish_by(self.lease, &entries);
     }
 
     /// More entries at a time while they are small and there are more; fewer when they are large.

@@ -9,6 +9,7 @@
 mod blocking;
 mod doorbell;
 mod followed;
+mod guide;
 mod reads;
 mod run;
 #[cfg(test)]
@@ -25,7 +26,8 @@ use super::TailMode;
 use super::connect::Connector;
 use super::keys::KeyTemplate;
 use crate::Channel;
-use doorbell::Doorbell;
+use doorbell::{Doorbell, Wish};
+pub(super) use guide::Guide;
 
 /// Handle of the task that follows streams on one node.
 pub(super) struct Tail {
@@ -37,6 +39,7 @@ impl Tail {
     /// Starts the task; it ends when `stop` is cancelled.
     pub(super) fn start(
         connector: Connector,
+        guide: Guide,
         keys: KeyTemplate,
         mode: TailMode,
         tracker: &TaskTracker,
@@ -46,6 +49,7 @@ impl Tail {
         let live = Arc::<AtomicBool>::default();
         tracker.spawn(run::run(
             connector,
+            guide,
             keys,
             mode,
             doorbell.clone(),
@@ -55,14 +59,15 @@ impl Tail {
         Self { doorbell, live }
     }
 
-    /// Follows a stream from its present head on.
-    pub(super) fn watch(&self, channel: &Arc<Channel>) {
-        self.doorbell.change(true, channel.clone());
+    /// Follows a stream from its present head on, or from where another tail has left it. `asking`: the node has the
+    /// stream, but not yet its slot.
+    pub(super) fn watch(&self, channel: &Arc<Channel>, asking: bool) {
+        self.doorbell.change(Wish::Follow { asking }, channel.clone());
     }
 
     /// Lets a stream go.
     pub(super) fn unwatch(&self, channel: &Arc<Channel>) {
-        self.doorbell.change(false, channel.clone());
+        self.doorbell.change(Wish::LetGo, channel.clone());
     }
 
     /// Whether the tail is connected and has had an answer to what it last asked.

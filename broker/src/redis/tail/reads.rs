@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Pipeline, Value, cmd};
+use redis::{Cmd, Pipeline, Value, cmd};
 use shared::StreamView;
 use shared::limits::{LIVE_READ_ENTRIES_TOTAL, LIVE_READ_STREAMS_MAX, TAIL_VERIFY_STREAMS_MAX};
 use tracing::debug;
@@ -43,77 +43,147 @@ impl TailLoop {
         read
     }
 
-    /// One `XREAD` over all these streams.
+    /// One `XREAD` over all these streams; in a cluster one for each, as they lie in different slots.
     async fn read_fast(&mut self, connection: &mut MultiplexedConnection, keys: &[Key]) -> Result<(), Fault> {
         if keys.is_empty() {
             return Ok(());
         }
-        let streams = || keys.iter().filter_map(|key| self.streams.get(key));
-        let smallest = streams().map(Followed::entries_max).min().unwrap_or(1);
+        let streams = keys.iter().filter_map(|key| self.streams.get(key));
+        let smallest = streams.map(Followed::entries_max).min().unwrap_or(1);
         let limit = smallest.min(LIVE_READ_ENTRIES_TOTAL / keys.len()).max(2);
-        let mut command = cmd("XREAD");
-        command.arg("COUNT").arg(limit).arg("STREAMS");
-        for key in keys {
-            command.arg(&**key);
+        let groups = keys.chunks(self.group_max(keys));
+        let mut pipe = Pipeline::with_capacity(groups.len());
+        for group in groups.clone() {
+            self.ask_first(&mut pipe, group);
+            pipe.add_command(self.xread(group, limit));
         }
-        for followed in streams() {
-            if let Plan::Fast(after) = followed.plan() {
-                command.arg(after.to_string());
+        let replies = connection.req_packed_commands(&pipe, 0, pipe.len()).await;
+        let mut replies = replies.map_err(|e| Fault::of(&e))?.into_iter();
+        for group in groups {
+            if self.is_asking(group) {
+                replies.next();
             }
-        }
-        let reply = connection
-            .req_packed_command(&command)
-            .await
-            .map_err(|e| Fault::of(&e));
-        let found = match reply.and_then(parse::streams) {
-            Ok(found) => found,
-            // One key of another type fails the whole command: each stream is read by itself then.
-            Err(Fault::WrongType) => Vec::new(),
-            Err(fault) => return Err(fault),
-        };
-        let mut found: HashMap<Vec<u8>, Vec<RawEntry>> = found.into_iter().collect();
-        for key in keys {
-            let Some(followed) = self.streams.get_mut(key) else {
-                continue;
+            let found = match parse::streams(replies.next().ok_or(Fault::Malformed)?) {
+                Ok(found) => found,
+                // One key of another type fails the whole command: each stream is read by itself then.
+                Err(Fault::WrongType) => Vec::new(),
+                Err(fault) => {
+                    self.not_here(group, fault)?;
+                    continue;
+                }
             };
-            if followed.read_fast(found.remove(&**key).unwrap_or_default(), limit) == Outcome::Again {
-                self.mark(key);
+            let mut found: HashMap<Vec<u8>, Vec<RawEntry>> = found.into_iter().collect();
+            for key in group {
+                let Some(followed) = self.streams.get_mut(key) else {
+                    continue;
+                };
+                if followed.read_fast(found.remove(&**key).unwrap_or_default(), limit) == Outcome::Again {
+                    self.mark(key);
+                }
             }
         }
         Ok(())
     }
 
-    /// One transaction over a few streams that reads their counters and their entries.
-    async fn read_slow(&mut self, connection: &mut MultiplexedConnection, keys: &[Key]) -> Result<(), Fault> {
-        let limit_of = |followed: &Followed| followed.entries_max().min(LIVE_READ_ENTRIES_TOTAL / keys.len());
-        let mut pipe = Pipeline::new();
-        pipe.atomic();
+    fn xread(&self, keys: &[Key], limit: usize) -> Cmd {
+        let mut command = cmd("XREAD");
+        command.arg("COUNT").arg(limit).arg("STREAMS");
         for key in keys {
-            let Some(followed) = self.streams.get_mut(key) else {
-                continue;
-            };
-            pipe.cmd("XINFO").arg("STREAM").arg(&**key);
-            if let Plan::Verify(after) = followed.plan() {
-                followed.verifying();
-                let limit = limit_of(followed);
-                pipe.cmd("XREAD")
-                    .arg("COUNT")
-                    .arg(limit)
-                    .arg("STREAMS")
-                    .arg(key)
-                    .arg(after.to_string());
+            command.arg(&**key);
+        }
+        for followed in keys.iter().filter_map(|key| self.streams.get(key)) {
+            if let Plan::Fast(after) = followed.plan() {
+                command.arg(after.to_string());
             }
         }
-        if pipe.is_empty() {
-            return Ok(());
+        command
+    }
+
+    /// How many streams may be read by one command or in one transaction.
+    fn group_max(&self, keys: &[Key]) -> usize {
+        if self.guide.in_cluster() {
+            1
+        } else {
+            keys.len().max(1)
         }
-        let replies = connection.req_packed_commands(&pipe, pipe.len() + 1, 1).await;
-        let exec = replies
-            .map_err(|e| Fault::of(&e))?
-            .pop()
-            .ok_or(Fault::Malformed)?;
-        let mut replies = parse::array(exec)?.into_iter();
-        for key in keys {
+    }
+
+    /// Whether the node must be told that another one sends us for these.
+    fn is_asking(&self, group: &[Key]) -> bool {
+        let first = group.first().and_then(|key| self.streams.get(key));
+        first.is_some_and(|followed| followed.asking)
+    }
+
+    fn ask_first(&self, pipe: &mut Pipeline, group: &[Key]) {
+        if self.is_asking(group) {
+            pipe.add_command(cmd("ASKING"));
+        }
+    }
+
+    /// These streams could not be read: if they are elsewhere, that is all; else the connection is of no use.
+    fn not_here(&self, group: &[Key], fault: Fault) -> Result<(), Fault> {
+        for followed in group.iter().filter_map(|key| self.streams.get(key)) {
+            match &fault {
+                Fault::Moved(redirect) => self.guide.misplaced(&followed.channel, redirect),
+                // Their check comes soon.
+                Fault::TryAgain => {}
+                fault => return Err(fault.clone()),
+            }
+        }
+        Ok(())
+    }
+
+    /// A transaction over a few streams that reads their counters and their entries; in a cluster one for each.
+    async fn read_slow(&mut self, connection: &mut MultiplexedConnection, keys: &[Key]) -> Result<(), Fault> {
+        let limit_of = |followed: &Followed| followed.entries_max().min(LIVE_READ_ENTRIES_TOTAL / keys.len());
+        let groups = keys.chunks(self.group_max(keys));
+        let mut pipe = Pipeline::new();
+        let mut lengths = Vec::with_capacity(groups.len());
+        for group in groups.clone() {
+            let before = pipe.len();
+            self.ask_first(&mut pipe, group);
+            pipe.cmd("MULTI");
+            for key in group {
+                let Some(followed) = self.streams.get_mut(key) else {
+                    continue;
+                };
+                pipe.cmd("XINFO").arg("STREAM").arg(&**key);
+                if let Plan::Verify(after) = followed.plan() {
+                    followed.verifying();
+                    let limit = limit_of(followed);
+                    pipe.cmd("XREAD")
+                        .arg("COUNT")
+                        .arg(limit)
+                        .arg("STREAMS")
+                        .arg(key)
+                        .arg(after.to_string());
+                }
+            }
+            pipe.cmd("EXEC");
+            lengths.push(pipe.len() - before);
+        }
+        let replies = connection.req_packed_commands(&pipe, 0, pipe.len()).await;
+        let mut replies = replies.map_err(|e| Fault::of(&e))?.into_iter();
+        for (group, length) in groups.zip(lengths) {
+            let replies: Vec<Value> = replies.by_ref().take(length).collect();
+            let taken = match parse::executed(replies) {
+                Ok(replies) => self.take_slow(group, replies, limit_of),
+                Err(fault) => Err(fault),
+            };
+            taken.or_else(|fault| self.not_here(group, fault))?;
+        }
+        Ok(())
+    }
+
+    /// What a transaction over these streams has brought.
+    fn take_slow(
+        &mut self,
+        group: &[Key],
+        replies: Vec<Value>,
+        limit_of: impl Fn(&Followed) -> usize,
+    ) -> Result<(), Fault> {
+        let mut replies = replies.into_iter();
+        for key in group {
             let Some(followed) = self.streams.get_mut(key) else {
                 continue;
             };

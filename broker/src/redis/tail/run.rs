@@ -20,8 +20,9 @@ use super::super::gauge::Usable;
 use super::super::keys::KeyTemplate;
 use super::super::parse;
 use super::blocking::Blocking;
-use super::doorbell::Doorbell;
+use super::doorbell::{Doorbell, Wish};
 use super::followed::Followed;
+use super::guide::Guide;
 use super::tracking::Tracking;
 use crate::Channel;
 use crate::backoff::Backoff;
@@ -29,6 +30,7 @@ use crate::backoff::Backoff;
 /// Follows streams until `stop` is cancelled.
 pub(super) async fn run(
     connector: Connector,
+    guide: Guide,
     keys: KeyTemplate,
     mode: TailMode,
     doorbell: Arc<Doorbell>,
@@ -37,6 +39,7 @@ pub(super) async fn run(
 ) {
     let mut tail = TailLoop {
         tracking: Tracking::new(keys.prefix()),
+        guide,
         keys,
         doorbell,
         live,
@@ -60,6 +63,7 @@ pub(super) async fn run(
             ended = attempt => ended,
         };
         tail.live.store(false, Ordering::Relaxed);
+        tail.guide.lost();
         metrics::counter!("weir_tail_reconnects_total").increment(1);
         let pause = backoff.next_pause();
         match fault {
@@ -86,6 +90,7 @@ pub(super) type Streams = HashMap<Key, Followed>;
 
 /// Everything the loop owns. Survives connections.
 pub(super) struct TailLoop {
+    pub(super) guide: Guide,
     keys: KeyTemplate,
     doorbell: Arc<Doorbell>,
     live: Arc<AtomicBool>,
@@ -128,6 +133,11 @@ impl TailLoop {
         };
         match tracking {
             Some(Ok(())) => {}
+            Some(Err(_)) | None if self.guide.in_cluster() => {
+                return Err(Fault::Refused(
+                    "a Redis Cluster is followed by client tracking alone",
+                ));
+            }
             Some(Err(why)) => {
                 warn!(
                     ?why,
@@ -222,18 +232,20 @@ impl TailLoop {
     /// Takes over what the doorbell has collected.
     fn take_news(&mut self) -> Result<(), Fault> {
         let news = self.doorbell.take();
-        for (follow, channel) in news.changes {
+        for (wish, channel) in news.changes {
             let key: Key = self.keys.stream_key(channel.stream()).into_bytes().into();
-            if follow {
-                self.check_queue.push_back((key.clone(), channel.clone()));
-                self.streams.insert(key.clone(), Followed::new(channel));
-                self.mark(&key);
-            } else if self
-                .streams
-                .get(&key)
-                .is_some_and(|f| Arc::ptr_eq(&f.channel, &channel))
-            {
-                self.streams.remove(&key);
+            match wish {
+                Wish::Follow { asking } => {
+                    self.check_queue.push_back((key.clone(), channel.clone()));
+                    self.streams.insert(key.clone(), Followed::new(channel, asking));
+                    self.mark(&key);
+                }
+                Wish::LetGo => {
+                    let follows = |followed: &Followed| Arc::ptr_eq(&followed.channel, &channel);
+                    if self.streams.get(&key).is_some_and(follows) {
+                        self.streams.remove(&key);
+                    }
+                }
             }
         }
         if news.lost {

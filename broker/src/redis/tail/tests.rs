@@ -13,10 +13,11 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::Tail;
+use super::{Guide, Tail};
 use crate::hub::{Attachment, Bell, Pull};
 use crate::redis::connect::Connector;
 use crate::redis::keys::KeyTemplate;
+use crate::redis::topology::NodeId;
 use crate::redis::{RedisConfig, TailMode};
 use crate::testing::RedisServer;
 use crate::{Channel, Feed, Hub, HubConfig};
@@ -34,7 +35,7 @@ struct TailFeed(Tail);
 
 impl Feed for TailFeed {
     fn watch(&self, channel: &Arc<Channel>) {
-        self.0.watch(channel);
+        self.0.watch(channel, false);
     }
     fn unwatch(&self, channel: &Arc<Channel>) {
         self.0.unwatch(channel);
@@ -47,7 +48,9 @@ impl Rig {
         let stop = CancellationToken::new();
         let connector = Connector::new(&RedisConfig::new(server.url())).unwrap();
         let keys = KeyTemplate::parse("weir:{NAME}").unwrap();
-        let tail = Tail::start(connector, keys, mode, &TaskTracker::new(), stop.clone());
+        // There is but one node.
+        let guide = Guide::new(Weak::new(), NodeId(0), false);
+        let tail = Tail::start(connector, guide, keys, mode, &TaskTracker::new(), stop.clone());
         let feed = Arc::new(TailFeed(tail));
         let weak: Weak<TailFeed> = Arc::downgrade(&feed);
         let hub = Hub::new(HubConfig::default(), weak);

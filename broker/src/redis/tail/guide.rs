@@ -1,0 +1,55 @@
+//! What a tail and its fellow know of the node they work for, and whom they tell that something is elsewhere.
+
+use std::sync::{Arc, Weak};
+
+use super::super::fault::Redirect;
+use super::super::topology::{NodeId, Topology};
+use crate::Channel;
+
+/// Of one node.
+#[derive(Clone)]
+pub(in super::super) struct Guide {
+    topology: Weak<Topology>,
+    node: NodeId,
+    in_cluster: bool,
+}
+
+impl Guide {
+    pub(in super::super) fn new(topology: Weak<Topology>, node: NodeId, in_cluster: bool) -> Self {
+        Self {
+            topology,
+            node,
+            in_cluster,
+        }
+    }
+
+    /// Whether a command may only name keys of one slot.
+    pub(in super::super) fn in_cluster(&self) -> bool {
+        self.in_cluster
+    }
+
+    /// The node says that it does not have the channel's stream.
+    pub(super) fn misplaced(&self, channel: &Arc<Channel>, redirect: &Redirect) {
+        if let Some(topology) = self.topology.upgrade()
+            && let Some(node) = topology.present().by_id(self.node)
+        {
+            topology.misplaced(channel, node, redirect);
+        }
+    }
+
+    /// The node says that it does not have a slot.
+    pub(in super::super) fn redirected(&self, redirect: &Redirect) {
+        if let Some(topology) = self.topology.upgrade()
+            && let Some(node) = topology.present().by_id(self.node)
+        {
+            topology.redirected(node, redirect);
+        }
+    }
+
+    /// The node cannot be reached.
+    pub(in super::super) fn lost(&self) {
+        if let Some(topology) = self.topology.upgrade() {
+            topology.look();
+        }
+    }
+}
