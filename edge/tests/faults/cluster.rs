@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use benches::peers::{self, Pings};
@@ -216,7 +217,7 @@ pub struct Edge {
     /// Where its standard error goes.
     pub log: PathBuf,
     launcher: Launcher,
-    process: Child,
+    process: Mutex<Child>,
 }
 
 impl Edge {
@@ -227,13 +228,13 @@ impl Edge {
             address,
             log,
             launcher,
-            process,
+            process: Mutex::new(process),
         })
     }
 
     /// The most memory it has had so far, in bytes (`VmHWM` of `/proc/PID/status`).
     pub fn peak_memory_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix("VmHWM:"))
@@ -245,22 +246,46 @@ impl Edge {
     /// Kills it as a crash would (SIGKILL).
     pub fn kill(&mut self) {
         // Fails only if it has ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let process = self.process.get_mut().unwrap();
+        let _ = process.kill();
+        let _ = process.wait();
     }
 
     /// Starts it again at the same address.
     pub fn restart(&mut self) -> io::Result<()> {
         self.kill();
-        self.process = self.launcher.launch(self.address, &self.log)?;
+        *self.process.get_mut().unwrap() = self.launcher.launch(self.address, &self.log)?;
         Ok(())
+    }
+
+    /// An edge does not begin without Redis, whose link may have been cut at just that moment: it is started again, as
+    /// whoever supervises it does. One that has ended for another reason stays away.
+    fn start_again_if_it_found_no_redis(&self) {
+        let mut process = self.process.lock().unwrap();
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let found_none = log
+            .lines()
+            .next_back()
+            .is_some_and(|line| line.starts_with("weir: cannot use Redis"));
+        if process
+            .try_wait()
+            .unwrap()
+            .is_some_and(|status| !status.success())
+            && found_none
+        {
+            *process = self.launcher.launch(self.address, &self.log).unwrap();
+        }
+    }
+
+    fn id(&self) -> u32 {
+        self.process.lock().unwrap().id()
     }
 
     /// Asks it to end (SIGTERM) and waits until it has.
     pub async fn drain(&mut self) {
         self.signal("TERM");
         let deadline = Instant::now() + DRAIN;
-        while self.process.try_wait().unwrap().is_none() {
+        while self.process.get_mut().unwrap().try_wait().unwrap().is_none() {
             assert!(
                 Instant::now() < deadline,
                 "told to end {DRAIN:?} ago; its log:\n{}",
@@ -281,7 +306,7 @@ impl Edge {
     }
 
     fn signal(&self, name: &str) {
-        signal(self.process.id(), name);
+        signal(self.id(), name);
     }
 
     /// Whether it says that it can append and tail; the error is why not.
@@ -303,6 +328,7 @@ impl Edge {
                 "not ready: {error}; its log:\n{}",
                 log()
             );
+            self.start_again_if_it_found_no_redis();
             sleep(READY_POLL).await;
         }
     }
