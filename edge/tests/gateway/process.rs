@@ -48,6 +48,20 @@ impl Edge {
         }
     }
 
+    /// Waits until it has all its connections to Redis.
+    pub async fn ready(&self) {
+        let url = format!("http://{}", self.address);
+        let mut asks = Command::new(env!("CARGO_BIN_EXE_weir"));
+        asks.args(["health", "--ready", "--url", &url])
+            .env_clear()
+            .stderr(Stdio::null());
+        let deadline = Instant::now() + DEADLINE;
+        while !asks.status().await.unwrap().success() {
+            assert!(Instant::now() < deadline, "the edge is not ready");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
     fn spawn(&self, file: &Path) -> Child {
         let listen = self.address.to_string();
         Command::new(env!("CARGO_BIN_EXE_weir"))
