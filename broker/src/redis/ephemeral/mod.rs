@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connect::Connector;
 use super::keys::KeyTemplate;
-use super::tail::Guide;
+use super::topology::Guide;
 use crate::{Channel, EphemeralError, Unavailable, ephemeral};
 use directory::Directory;
 

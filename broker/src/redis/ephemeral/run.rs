@@ -16,7 +16,7 @@ use super::super::connect::{Connection, Connector, Purpose};
 use super::super::fault::Fault;
 use super::super::gauge::Usable;
 use super::super::parse;
-use super::super::tail::Guide;
+use super::super::topology::Guide;
 use super::Outgoing;
 use super::directory::{Changes, Directory};
 use crate::backoff::Backoff;

@@ -9,7 +9,6 @@
 mod blocking;
 mod doorbell;
 mod followed;
-mod guide;
 mod reads;
 mod run;
 #[cfg(test)]
@@ -25,9 +24,9 @@ use tokio_util::task::TaskTracker;
 use super::TailMode;
 use super::connect::Connector;
 use super::keys::KeyTemplate;
+use super::topology::Guide;
 use crate::Channel;
 use doorbell::{Doorbell, Wish};
-pub(super) use guide::Guide;
 
 /// Handle of the task that follows streams on one node.
 pub(super) struct Tail {

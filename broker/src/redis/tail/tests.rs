@@ -13,11 +13,11 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::{Guide, Tail};
+use super::Tail;
 use crate::hub::{Attachment, Bell, Pull};
 use crate::redis::connect::Connector;
 use crate::redis::keys::KeyTemplate;
-use crate::redis::topology::NodeId;
+use crate::redis::topology::{Guide, NodeId};
 use crate::redis::{RedisConfig, TailMode};
 use crate::testing::RedisServer;
 use crate::{Channel, Feed, Hub, HubConfig};

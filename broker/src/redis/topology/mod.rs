@@ -10,9 +10,11 @@
 //! | [`node`] | what is kept up for one node: its connections and its tail |
 //! | [`nodes`] | which node has which slot |
 //! | [`followed`] | at which node each channel is followed |
+//! | [`guide`] | whom a node's tasks tell that something is elsewhere |
 //! | [`refresh`] | when the cluster is asked |
 
 mod followed;
+mod guide;
 mod node;
 mod nodes;
 mod refresh;
@@ -28,6 +30,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+pub(super) use guide::Guide;
 pub(super) use node::{Node, NodeId, Starter};
 pub(super) use nodes::{Address, Nodes, Range};
 pub(super) use refresh::{first_view, run as refresh};

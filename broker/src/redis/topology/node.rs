@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Topology;
+use super::guide::Guide;
 use super::nodes::Address;
 use crate::Unavailable;
 use crate::hub::lock;
@@ -20,7 +21,7 @@ use crate::redis::keys::KeyTemplate;
 use crate::redis::link::{self, Link, LinkState};
 use crate::redis::read::Reader;
 use crate::redis::records::Calls;
-use crate::redis::tail::{Guide, Tail};
+use crate::redis::tail::Tail;
 use crate::redis::{ConnectError, RedisConfig, TailMode};
 
 /// How long a node is kept that has no slot: it may get some.

@@ -1,21 +1,21 @@
-//! What a tail and its fellow know of the node they work for, and whom they tell that something is elsewhere.
+//! What the tail and the ephemeral events of a node know of it, and whom they tell that something is elsewhere.
 
 use std::sync::{Arc, Weak};
 
-use super::super::fault::Redirect;
-use super::super::topology::{NodeId, Topology};
+use super::{NodeId, Topology};
 use crate::Channel;
+use crate::redis::fault::Redirect;
 
 /// Of one node.
 #[derive(Clone)]
-pub(in super::super) struct Guide {
+pub(in crate::redis) struct Guide {
     topology: Weak<Topology>,
     node: NodeId,
     in_cluster: bool,
 }
 
 impl Guide {
-    pub(in super::super) fn new(topology: Weak<Topology>, node: NodeId, in_cluster: bool) -> Self {
+    pub(in crate::redis) fn new(topology: Weak<Topology>, node: NodeId, in_cluster: bool) -> Self {
         Self {
             topology,
             node,
@@ -24,12 +24,12 @@ impl Guide {
     }
 
     /// Whether a command may only name keys of one slot.
-    pub(in super::super) fn in_cluster(&self) -> bool {
+    pub(in crate::redis) fn in_cluster(&self) -> bool {
         self.in_cluster
     }
 
     /// The node says that it does not have the channel's stream.
-    pub(super) fn misplaced(&self, channel: &Arc<Channel>, redirect: &Redirect) {
+    pub(in crate::redis) fn misplaced(&self, channel: &Arc<Channel>, redirect: &Redirect) {
         if let Some(topology) = self.topology.upgrade()
             && let Some(node) = topology.present().by_id(self.node)
         {
@@ -38,7 +38,7 @@ impl Guide {
     }
 
     /// The node says that it does not have a slot.
-    pub(in super::super) fn redirected(&self, redirect: &Redirect) {
+    pub(in crate::redis) fn redirected(&self, redirect: &Redirect) {
         if let Some(topology) = self.topology.upgrade()
             && let Some(node) = topology.present().by_id(self.node)
         {
@@ -47,7 +47,7 @@ impl Guide {
     }
 
     /// The node cannot be reached.
-    pub(in super::super) fn lost(&self) {
+    pub(in crate::redis) fn lost(&self) {
         if let Some(topology) = self.topology.upgrade() {
             topology.look();
         }
