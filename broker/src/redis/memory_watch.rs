@@ -114,15 +114,14 @@ impl Memory {
             && self.used_bytes.saturating_mul(100) >= self.max_bytes.saturating_mul(MEMORY_WARN_PERCENT)
     }
 
-    /// By the part that is used where both are bounded; without a bound by what is used.
+    /// By the part that is used. What has no bound does not become full; of two such the one that uses more is meant.
     fn is_fuller_than(&self, other: &Self) -> bool {
-        let bounded = |memory: &Self| memory.max_bytes.max(1);
-        match (self.max_bytes, other.max_bytes) {
-            (0, 0) => self.used_bytes > other.used_bytes,
-            _ => {
-                u128::from(self.used_bytes) * u128::from(bounded(other))
-                    > u128::from(other.used_bytes) * u128::from(bounded(self))
-            }
+        let [used, other_used] = [self, other].map(|memory| u128::from(memory.used_bytes));
+        match [self, other].map(|memory| u128::from(memory.max_bytes)) {
+            [0, 0] => used > other_used,
+            [0, _] => false,
+            [_, 0] => true,
+            [max, other_max] => used * other_max > other_used * max,
         }
     }
 
@@ -167,9 +166,16 @@ mod tests {
         assert!(!roomy.is_short() && !roomy.evicts());
         let unbounded = Memory {
             max_bytes: 0,
-            ..memory
+            ..memory.clone()
         };
         assert!(!unbounded.is_short());
+        assert!(memory.is_fuller_than(&roomy) && !roomy.is_fuller_than(&memory));
+        assert!(roomy.is_fuller_than(&unbounded) && !unbounded.is_fuller_than(&roomy));
+        let small = Memory {
+            used_bytes: 1,
+            ..unbounded.clone()
+        };
+        assert!(unbounded.is_fuller_than(&small) && !small.is_fuller_than(&unbounded));
         assert_eq!(parse("nothing"), None);
     }
 }

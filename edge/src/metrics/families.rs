@@ -301,14 +301,14 @@ const FAMILIES: &[Family] = &[
         Kind::Bytes,
         Source::Redis,
         &[],
-        "Memory that Redis uses.",
+        "Memory that Redis uses; of a cluster the fullest master.",
     ),
     family(
         "weir_redis_memory_max_bytes",
         Kind::Bytes,
         Source::Redis,
         &[],
-        "Memory that Redis may use; 0 is without bound.",
+        "Memory that Redis may use, of a cluster the fullest master; 0 is without bound.",
     ),
     family(
         "weir_ring_bytes",
