@@ -1,7 +1,10 @@
 //! Which server is the master, and what is said when nobody knows.
 
+use std::time::Duration;
+
 use broker::testing::{MASTER, RedisServer, Sentinel, SentinelGroup, free_port};
 use broker::{Log, RedisConfig, RedisLog};
+use shared::limits::SENTINEL_POLL_INTERVAL;
 
 use crate::support::*;
 
@@ -52,6 +55,22 @@ async fn the_sentinel_that_knows_of_the_last_fail_over_is_believed() {
     let log = log(format!("{scheme}://127.0.0.1:{},{rest}", late.port())).await;
     until("an append", async || log.append(&stream, keyed(0)).await.is_ok()).await;
     assert_eq!(length(group.primary(), &stream).await, 1);
+
+    // Nor is it believed when it is the only one that is left.
+    let last = group.sentinel(0).ask(&["SHUTDOWN", "NOSAVE"]).await;
+    assert!(last.is_err(), "it ends without an answer: {last:?}");
+    let uptime = async || {
+        let info: String = redis::from_redis_value(late.ask(&["INFO", "server"]).await.unwrap()).unwrap();
+        let seconds = info.split_once("uptime_in_seconds:").unwrap().1;
+        Duration::from_secs(seconds.split_once('\r').unwrap().0.parse().unwrap())
+    };
+    let before = uptime().await;
+    until("it could be asked a few times", async || {
+        uptime().await >= before + 4 * SENTINEL_POLL_INTERVAL
+    })
+    .await;
+    log.append(&stream, number(1)).await.unwrap();
+    assert_eq!(length(group.primary(), &stream).await, 2);
 }
 
 #[tokio::test]

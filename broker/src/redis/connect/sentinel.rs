@@ -123,7 +123,11 @@ impl Sentinels {
             match answers.into_iter().flatten().max_by_key(|answer| answer.epoch) {
                 Some(answer) => {
                     silent = false;
-                    self.settle(answer);
+                    // Of all that could be heard for once this may be one that is behind. If it is the others that are
+                    // gone for good, connections to what is known fail, and it is taken when they are opened again.
+                    if self.known_epoch().is_none_or(|known| answer.epoch >= known) {
+                        self.settle(answer);
+                    }
                 }
                 None if !std::mem::replace(&mut silent, true) => {
                     warn!(
