@@ -1,12 +1,11 @@
 //! A real Redis Cluster for tests: masters and their replicas, each a `redis-server` of its own.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, RedisResult, Value, cmd};
 use tokio::time::{Instant, sleep};
 
-use super::RedisServer;
+use super::{RedisServer, free_port};
 
 /// How long the cluster may take to agree on something.
 const AGREEMENT_DEADLINE: Duration = Duration::from_secs(60);
@@ -225,10 +224,4 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         );
         sleep(AGREEMENT_POLL).await;
     }
-}
-
-/// A port that was free just now.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
 }
