@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, Value, cmd};
+use redis::{Pipeline, Value};
 use shared::StreamName;
 use shared::limits::{APPEND_ANSWER_TIMEOUT, APPEND_OUTAGE_WAIT, APPEND_TICK};
 use tokio::sync::{mpsc, watch};
@@ -17,7 +17,7 @@ use tracing::debug;
 use super::super::fault::Fault;
 use super::super::keys::KeyTemplate;
 use super::super::link::{Change, Link};
-use super::super::topology::{Nodes, Topology};
+use super::super::topology::{Nodes, Topology, ask_first};
 use super::backlog::{Backlog, Batch, Place};
 use super::in_flight::{InFlight, ask};
 use super::job::Item;
@@ -153,9 +153,7 @@ impl Lane {
             .due(&batch.stream, retention, now, shared::time::now_ms());
         let keys = &self.rules.keys;
         let mut commands = Pipeline::with_capacity(batch.items.len() + 6);
-        if batch.asking {
-            commands.add_command(cmd("ASKING"));
-        }
+        ask_first(&mut commands, batch.asking);
         if batch.keyed {
             commands.add_command(idempotency::command(
                 keys,
@@ -293,9 +291,7 @@ impl Lane {
             return;
         };
         let mut commands = Pipeline::with_capacity(2);
-        if fresh.asking {
-            commands.add_command(cmd("ASKING"));
-        }
+        ask_first(&mut commands, fresh.asking);
         commands.add_command(transaction::expiry(
             &self.rules.keys.stream_key(&fresh.stream),
             ms,

@@ -14,6 +14,7 @@ use shared::{Cursor, Entry, EntryId, Event, Ordinal, StreamName, StreamView, fie
 
 use super::super::fault::Fault;
 use super::super::parse;
+use super::super::topology::ask_first;
 use super::connection::Connection;
 use super::reply::{self, Fields};
 
@@ -221,9 +222,7 @@ impl<'a> Source<'a> {
     /// What comes before all commands.
     fn begin(&self, capacity: usize) -> Pipeline {
         let mut commands = Pipeline::with_capacity(capacity);
-        if self.asking {
-            commands.add_command(cmd("ASKING"));
-        }
+        ask_first(&mut commands, self.asking);
         commands
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Value, cmd};
+use redis::{Cmd, Pipeline, Value};
 use shared::limits::{RECORD_CALLS_MAX, RECORD_TIMEOUT};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
@@ -15,7 +15,7 @@ use super::super::fault::Fault;
 use super::super::keys::KeyTemplate;
 use super::super::link::{Change, Link, LinkState};
 use super::super::parse;
-use super::super::topology::Topology;
+use super::super::topology::{Topology, ask_first};
 
 /// Runs commands, each at the node that has its key.
 pub(in super::super) struct Records {
@@ -139,14 +139,18 @@ impl Calls {
         let connected = self.link.borrow().clone().map_err(Fault::Lost)?;
         let mut connection = connected.connection.clone();
         let started = Instant::now();
-        let mut commands = Pipeline::with_capacity(2);
-        if asking {
-            commands.add_command(cmd("ASKING"));
-        }
-        commands.add_command(command.clone());
-        let replies = connection.send_packed_commands(&commands, commands.len() - 1, 1);
-        let answer = match timeout(RECORD_TIMEOUT, replies).await {
-            Ok(Ok(mut replies)) => replies.pop().ok_or(Fault::Malformed).and_then(parse::ok),
+        let sent = async {
+            if !asking {
+                return connection.send_packed_command(command).await;
+            }
+            let mut commands = Pipeline::with_capacity(2);
+            ask_first(&mut commands, asking);
+            commands.add_command(command.clone());
+            let replies = connection.send_packed_commands(&commands, 1, 1).await?;
+            Ok(replies.into_iter().next().unwrap_or_default())
+        };
+        let answer = match timeout(RECORD_TIMEOUT, sent).await {
+            Ok(Ok(reply)) => parse::ok(reply),
             Ok(Err(error)) => Err(Fault::of(&error)),
             Err(_) => Err(Fault::Lost("Redis does not answer")),
         };

@@ -10,6 +10,7 @@ use tracing::debug;
 
 use super::super::fault::Fault;
 use super::super::parse::{self, RawEntry};
+use super::super::topology::ask_first;
 use super::followed::{Followed, Outcome, Plan};
 use super::run::{Key, TailLoop};
 
@@ -54,7 +55,7 @@ impl TailLoop {
         let groups = keys.chunks(self.group_max(keys));
         let mut pipe = Pipeline::with_capacity(groups.len());
         for group in groups.clone() {
-            self.ask_first(&mut pipe, group);
+            ask_first(&mut pipe, self.is_asking(group));
             pipe.add_command(self.xread(group, limit));
         }
         let replies = connection.req_packed_commands(&pipe, 0, pipe.len()).await;
@@ -114,12 +115,6 @@ impl TailLoop {
         first.is_some_and(|followed| followed.asking)
     }
 
-    fn ask_first(&self, pipe: &mut Pipeline, group: &[Key]) {
-        if self.is_asking(group) {
-            pipe.add_command(cmd("ASKING"));
-        }
-    }
-
     /// These streams could not be read: if they are elsewhere, that is all; else the connection is of no use.
     fn not_here(&self, group: &[Key], fault: Fault) -> Result<(), Fault> {
         for followed in group.iter().filter_map(|key| self.streams.get(key)) {
@@ -141,7 +136,7 @@ impl TailLoop {
         let mut lengths = Vec::with_capacity(groups.len());
         for group in groups.clone() {
             let before = pipe.len();
-            self.ask_first(&mut pipe, group);
+            ask_first(&mut pipe, self.is_asking(group));
             pipe.cmd("MULTI");
             for key in group {
                 let Some(followed) = self.streams.get_mut(key) else {

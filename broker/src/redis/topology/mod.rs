@@ -22,6 +22,7 @@ mod refresh;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use futures_util::future::select_ok;
+use redis::{Pipeline, cmd};
 use shared::StreamName;
 use shared::limits::{
     REDIS_CLUSTER_REDIRECTS_AT_ONCE, REDIS_CLUSTER_REDIRECTS_MAX, REDIS_CLUSTER_RETRY_PAUSE,
@@ -42,6 +43,13 @@ use super::keys::KeyTemplate;
 use crate::hub::lock;
 use crate::{Channel, Feed, Unavailable};
 use followed::Followings;
+
+/// Begins the commands for a node that has a key but not yet its slot: it is told that another one sends us.
+pub(super) fn ask_first(commands: &mut Pipeline, asking: bool) {
+    if asking {
+        commands.add_command(cmd("ASKING"));
+    }
+}
 
 /// All nodes, and what is known of them.
 pub(super) struct Topology {
