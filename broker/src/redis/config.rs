@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::connect::Connector;
+use super::connect::{Connector, Deployment};
 use super::keys::KeyTemplate;
 use crate::{HubConfig, Limits, RetentionRules};
 
@@ -82,7 +82,18 @@ impl RedisConfig {
     /// Checks what can be checked without a server: the URL, the certificates and the template.
     pub fn check(&self) -> Result<(), ConnectError> {
         KeyTemplate::parse(&self.key_template).map_err(|e| ConnectError(e.to_string()))?;
-        Connector::new(self).map(|_| ())
+        self.connector().map(|_| ())
+    }
+
+    /// What opens the connections. The tail must suit how Redis is run.
+    pub(super) fn connector(&self) -> Result<Connector, ConnectError> {
+        let connector = Connector::new(self)?;
+        match (connector.deployment(), self.tail) {
+            (Deployment::Cluster { .. }, TailMode::Blocking) => Err(ConnectError(
+                "blocking reads cannot follow a Redis Cluster; set redis.tail to \"auto\"".into(),
+            )),
+            _ => Ok(connector),
+        }
     }
 }
 

@@ -48,7 +48,7 @@ use crate::{
     Sessions, Unavailable,
 };
 use append::Lanes;
-use connect::{Connector, Deployment};
+use connect::Deployment;
 use keys::KeyTemplate;
 use records::{Records, RedisEdges, RedisSessions};
 use topology::{Starter, Topology};
@@ -71,7 +71,7 @@ impl RedisLog {
     /// it has been up, the engine keeps trying for ever.
     pub async fn connect(config: RedisConfig) -> Result<Arc<Self>, ConnectError> {
         let keys = KeyTemplate::parse(&config.key_template).map_err(|e| ConnectError(e.to_string()))?;
-        let connector = Connector::new(&config)?;
+        let connector = config.connector()?;
         connector.check_server().await?;
         let in_cluster = matches!(connector.deployment(), Deployment::Cluster { .. });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -86,7 +86,7 @@ impl RedisLog {
             Deployment::Cluster { seeds } => {
                 let view = topology::first_view(&connector, &seeds).await?;
                 let topology = Topology::cluster(connector, starter, &view)?;
-                tasks.spawn(topology::refresh(Arc::downgrade(&topology), seeds, stop.clone()));
+                tasks.spawn(topology::refresh(topology.clone(), seeds, stop.clone()));
                 topology
             }
         };

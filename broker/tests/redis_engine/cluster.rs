@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use broker::testing::RedisCluster;
-use broker::{AppendError, Delivery, From, Log, Order, RedisLog, Subscriber, SubscriberConfig};
+use broker::{
+    AppendError, Delivery, From, Log, Order, RedisConfig, RedisLog, Subscriber, SubscriberConfig, TailMode,
+};
 use shared::StreamName;
 use tokio::sync::watch;
 
@@ -77,6 +79,19 @@ async fn receive(
             }
         }
     }
+}
+
+#[tokio::test]
+async fn blocking_reads_are_refused_before_anything_is_asked() {
+    let config = RedisConfig {
+        tail: TailMode::Blocking,
+        ..config("redis-cluster://127.0.0.1:1".into())
+    };
+    let refused = config.check().unwrap_err().to_string();
+    assert!(
+        refused.contains("redis.tail") && !refused.contains('\n'),
+        "{refused}"
+    );
 }
 
 fn streams(count: usize) -> Vec<StreamName> {

@@ -27,7 +27,8 @@ pub struct ServeArgs {
     #[arg(long, env = "WEIR_LISTEN", value_name = "HOST:PORT")]
     pub listen: Option<String>,
     /// Redis to keep the streams in: redis://host:port/db (with user:password@ before the host where it needs one),
-    /// rediss://…, unix:///path, or redis-sentinel://host,host/master. Without it the streams are kept in memory and end with the process.
+    /// rediss://…, unix:///path, redis-sentinel://host,host/master or redis-cluster://host,host. Without it the streams are
+    /// kept in memory and end with the process.
     #[arg(long, env = "WEIR_REDIS", value_name = "URL", hide_env_values = true)]
     pub redis: Option<String>,
     /// Configuration file (TOML); every option is in edge/docs/configuration.md

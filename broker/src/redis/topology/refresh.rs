@@ -3,7 +3,7 @@
 //! Any node can answer, also one that is behind the others for a moment; so each time another one is asked, and what it
 //! says is put right by redirections.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use redis::cmd;
 use shared::limits::{
@@ -39,19 +39,26 @@ pub(in crate::redis) async fn first_view(
 }
 
 /// Keeps what is known of the cluster true until `stop` is cancelled.
-pub(in crate::redis) async fn run(topology: Weak<Topology>, seeds: Arc<[Address]>, stop: CancellationToken) {
+pub(in crate::redis) async fn run(topology: Arc<Topology>, seeds: Arc<[Address]>, stop: CancellationToken) {
     let work = async {
+        let Some(cluster) = &topology.cluster else { return };
         let mut failed = false;
-        while let Some(topology) = topology.upgrade() {
-            let Some(cluster) = &topology.cluster else { return };
+        let mut told = false;
+        loop {
             let interval = if failed {
                 REDIS_CLUSTER_ASK_INTERVAL_DOUBTED
             } else {
                 REDIS_CLUSTER_ASK_INTERVAL
             };
-            // Nobody keeps what is only waited for.
+            // Whether it is doubted or only time does not matter.
             let _ = timeout(interval, cluster.doubted.notified()).await;
-            failed = !look(&topology, &cluster.connector, &seeds).await;
+            let answer = look(&topology, &cluster.connector, &seeds).await;
+            failed = answer != Answer::First;
+            if answer != Answer::None {
+                told = false;
+            } else if !std::mem::replace(&mut told, true) {
+                warn!("no node of the Redis Cluster says who has which slot");
+            }
             // Whoever doubts does so again and again; and all edges do when a node is lost.
             sleep(REDIS_CLUSTER_RETRY_PAUSE.mul_f64(1.0 + fastrand::f64())).await;
         }
@@ -59,27 +66,36 @@ pub(in crate::redis) async fn run(topology: Weak<Topology>, seeds: Arc<[Address]
     let _ = stop.run_until_cancelled(work).await;
 }
 
-/// Asks one node after the other, in any order, until one answers. Whether every node that is known seems to be there.
-async fn look(topology: &Topology, connector: &Connector, seeds: &[Address]) -> bool {
+/// Who has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// The node that was asked first.
+    First,
+    /// One that was asked after another, which is away.
+    Later,
+    None,
+}
+
+/// Asks one node after the other, in any order, until one answers.
+async fn look(topology: &Topology, connector: &Connector, seeds: &[Address]) -> Answer {
     let nodes = topology.present();
     let known = nodes.all().iter().filter_map(|node| node.address().cloned());
     let mut addresses: Vec<Address> = known.collect();
     fastrand::shuffle(&mut addresses);
-    let mut asked_in_vain = false;
+    let mut answer = Answer::First;
     for address in addresses.iter().chain(seeds) {
         match ask(connector, address).await {
             Ok(view) => {
                 topology.told(&view);
-                return !asked_in_vain;
+                return answer;
             }
             Err(fault) => {
                 debug!(node = %address, ?fault, "a node of the Redis Cluster does not say who has which slot");
-                asked_in_vain = true;
+                answer = Answer::Later;
             }
         }
     }
-    warn!("no node of the Redis Cluster says who has which slot");
-    false
+    Answer::None
 }
 
 async fn ask(connector: &Connector, address: &Address) -> Result<Vec<Range>, Fault> {
