@@ -97,3 +97,8 @@ async fn every_socket_connects_and_subscribes() {
 async fn clients_that_come_back_all_at_once_miss_nothing() {
     assert_eq!(outcomes(Scenario::ResumeStorm).await, Ok(7));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_costs_no_subscriber_an_event() {
+    assert_eq!(outcomes(Scenario::Recovery).await, Ok(3));
+}

@@ -5,25 +5,25 @@ use std::time::Duration;
 use super::Options;
 
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     attempts: u32,
     random: fastrand::Rng,
 }
 
 impl Backoff {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             attempts: 0,
             random: fastrand::Rng::with_seed(seed),
         }
     }
 
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.attempts = 0;
     }
 
     /// The next wait: twice as long each time, up to a bound, and longer or shorter by chance.
-    pub(super) fn next(&mut self, options: &Options) -> Duration {
+    pub(crate) fn next(&mut self, options: &Options) -> Duration {
         let delay = options.reconnection_delay.as_secs_f64() * 2f64.powi(self.attempts.min(30).cast_signed());
         self.attempts = self.attempts.saturating_add(1);
         let chance = self.random.f64();

@@ -9,7 +9,7 @@
 //! A [`Client`] does everything inside [`Client::next`]: there are no tasks behind it, and nothing is sent or received
 //! while nobody waits for its next event.
 
-mod backoff;
+pub(crate) mod backoff;
 mod engine;
 mod packet;
 mod session;

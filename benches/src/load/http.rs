@@ -10,7 +10,7 @@ const SIZE_BYTES_MAX: usize = 64;
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Bytes of the head at the beginning of `bytes`, once it is whole; an error if the status is another one.
-pub(super) fn head(bytes: &[u8], status: &str) -> anyhow::Result<Option<usize>> {
+pub(crate) fn head(bytes: &[u8], status: &str) -> anyhow::Result<Option<usize>> {
     let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
         ensure!(
             bytes.len() <= HEAD_BYTES_MAX,
@@ -26,7 +26,7 @@ pub(super) fn head(bytes: &[u8], status: &str) -> anyhow::Result<Option<usize>> 
 
 /// Takes the chunks of a body apart (RFC 9112, section 7.1).
 #[derive(Debug, Default)]
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     /// Bytes of the chunk that are still to come, with the line break behind it.
     left: usize,
 }
@@ -34,7 +34,7 @@ pub(super) struct Chunks {
 impl Chunks {
     /// Hands the data in `bytes` to `data`, and returns how many bytes it has dealt with; the rest is to be presented
     /// again with what follows it.
-    pub(super) fn feed(
+    pub(crate) fn feed(
         &mut self,
         bytes: &[u8],
         mut data: impl FnMut(&[u8]) -> anyhow::Result<()>,
@@ -73,13 +73,13 @@ impl Chunks {
 
 /// Joins lines that come in pieces.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     begun: Vec<u8>,
 }
 
 impl Lines {
     /// Hands every whole line, without its line break, to `line`.
-    pub(super) fn feed(
+    pub(crate) fn feed(
         &mut self,
         mut bytes: &[u8],
         mut line: impl FnMut(&[u8]) -> anyhow::Result<()>,

@@ -11,7 +11,7 @@ pub mod command;
 mod connection;
 mod figures;
 pub(crate) mod frame;
-mod http;
+pub(crate) mod http;
 pub mod payload;
 mod publisher;
 mod reader;

@@ -1,13 +1,16 @@
 //! What is measured.
 
+mod commands;
 pub mod connect;
 mod delivery;
 pub mod fan_out;
 pub mod firehose;
+mod follower;
 pub mod idle;
 pub mod ingest;
 pub mod latency;
 pub mod records;
+pub mod recovery;
 pub mod replay;
 pub mod resume_storm;
 pub mod rooms;
@@ -41,6 +44,8 @@ pub enum Scenario {
     Replay,
     /// Clients that were cut off come back all at once.
     ResumeStorm,
+    /// Redis goes away and comes back under 5,000 subscribers: until the last is live again, and what Redis does for it.
+    Recovery,
     /// Calls per second: session records against a bare pipeline; and ephemeral events.
     Records,
     /// Resident bytes of one server for each idle Socket.IO client: 10,000 and 50,000 of them.
@@ -75,6 +80,7 @@ impl Scenario {
             Self::Ingest => ingest::measure(size).await,
             Self::Replay => replay::measure(size).await,
             Self::ResumeStorm => resume_storm::measure(size).await,
+            Self::Recovery => recovery::measure(size).await,
             Self::Records => records::measure(size).await,
             Self::Idle => idle::measure(size).await,
             Self::Connect => connect::measure(size).await,

@@ -15,8 +15,9 @@ pub struct Cluster {
     edges: Vec<Process>,
     redis: Option<RedisServer>,
     server: Server,
+    settings: Settings,
     /// Configurations live as long as who reads them.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Cluster {
@@ -47,7 +48,8 @@ impl Cluster {
             edges,
             redis,
             server,
-            _folder: folder,
+            settings: settings.clone(),
+            folder,
         })
     }
 
@@ -76,6 +78,20 @@ impl Cluster {
     /// Kills one of the servers at once, as a crash would (SIGKILL).
     pub fn kill(&mut self, index: usize) {
         drop(self.edges.remove(index));
+    }
+
+    /// Starts servers again that were killed, at the addresses that they had.
+    pub async fn start_again(&mut self, addresses: &[SocketAddr]) -> anyhow::Result<()> {
+        let url = self.redis.as_ref().map(RedisServer::url).unwrap_or_default();
+        let start = addresses.iter().map(|address| {
+            let command = self
+                .server
+                .command(address.port(), &url, &self.settings, self.folder.path());
+            async move { Process::start_at(*address, command?).await }
+        });
+        let started = futures_util::future::try_join_all(start).await;
+        self.edges.extend(started.with_context(|| self.server.name())?);
+        Ok(())
     }
 
     /// What everybody has used until now.

@@ -1,5 +1,6 @@
 //! A server's process, which ends with its handle.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +10,9 @@ use anyhow::{Context, bail, ensure};
 /// How long a server may take until it listens.
 const READY: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(20);
+/// Ports of servers: below those that the system gives to outgoing connections, so that a client which looks for a
+/// server that is down does not take its port.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A running server.
 #[derive(Debug)]
@@ -21,10 +25,20 @@ impl Process {
     /// Starts what `command` makes for a free port, and waits until it listens there.
     pub(super) async fn start(command: impl FnOnce(u16) -> anyhow::Result<Command>) -> anyhow::Result<Self> {
         // The port is held until the program is there, which may have to be built first.
-        let held = TcpListener::bind("127.0.0.1:0")?;
+        let held = loop {
+            match TcpListener::bind(("127.0.0.1", fastrand::u16(PORTS))) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+                bound => break bound?,
+            }
+        };
         let address = held.local_addr()?;
-        let mut command = command(address.port())?;
+        let command = command(address.port())?;
         drop(held);
+        Self::start_at(address, command).await
+    }
+
+    /// Starts a program, and waits until it listens at `address`.
+    pub(super) async fn start_at(address: SocketAddr, mut command: Command) -> anyhow::Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command
             .stdin(Stdio::null())

@@ -1,21 +1,19 @@
 //! Clients that have been cut off come back all at once, and have missed events. How long until the last of them has
 //! everything, what is missing or doubled then, and what that costs.
 
-mod client;
+mod seen;
 mod storm;
 
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use super::follower::Dialect;
 use crate::Size;
 use crate::results::{Judgment, Outcome, Unit};
 use crate::servers::Server;
-use client::{Counts, Dialect};
+use seen::Counts;
 use storm::Storm;
-
-/// Reads of the log.
-const READS: [&str; 4] = ["xrange", "xrevrange", "xread", "xinfo|stream"];
 
 struct Variant {
     server: Server,
@@ -129,20 +127,18 @@ fn outcome(variant: &Variant, storm: &Storm) -> anyhow::Result<Outcome> {
     outcome = count(outcome, "missing and told", counts.told_gone);
     outcome = count(outcome, "doubled", counts.doubled);
     outcome = count(outcome, "sessions not recovered", counts.unrecovered);
-    let all: u64 = storm.commands.values().sum();
     let per_client = |count: u64| count as f64 / clients as f64;
-    let breakdown: Vec<String> = storm
-        .commands
-        .iter()
-        .map(|(name, count)| format!("{count} {name}"))
-        .collect();
     let outcome = outcome
         .value(
             "reads of the log per client",
-            per_client(storm.reads()),
+            per_client(storm.commands.reads()),
             Unit::Ratio,
         )
-        .value("Redis commands per client", per_client(all), Unit::Ratio)
+        .value(
+            "Redis commands per client",
+            per_client(storm.commands.all()),
+            Unit::Ratio,
+        )
         .cpu("edge CPU per event", &used.edges, due)
         .value(
             "Redis CPU",
@@ -155,7 +151,7 @@ fn outcome(variant: &Variant, storm: &Storm) -> anyhow::Result<Outcome> {
             used.edges.resident_peak as f64,
             Unit::Mebibytes,
         )
-        .note(format!("Redis carried out {}", breakdown.join(", ")));
+        .note(format!("Redis carried out {}", storm.commands.text()));
     Ok(outcome)
 }
 
@@ -168,7 +164,7 @@ fn judged(outcome: Outcome, variant: &Variant, storm: &Storm, node: Option<f64>)
         .judge(Judgment::at_most("missing", storm.counts.missing as f64, 0.0))
         .judge(Judgment::at_most("doubled", storm.counts.doubled as f64, 0.0));
     if variant.shared {
-        let reads = storm.reads() as f64 / variant.clients as f64;
+        let reads = storm.commands.reads() as f64 / variant.clients as f64;
         outcome = outcome.judge(Judgment::below("reads of the log per client", reads, 0.1));
     }
     let comparable = variant.shared && !variant.kills && variant.clients == STORM.clients;
@@ -177,12 +173,6 @@ fn judged(outcome: Outcome, variant: &Variant, storm: &Storm, node: Option<f64>)
         outcome = outcome.judge(Judgment::at_least("times faster than Node.js", times, 10.0));
     }
     outcome
-}
-
-impl Storm {
-    fn reads(&self) -> u64 {
-        READS.iter().filter_map(|name| self.commands.get(*name)).sum()
-    }
 }
 
 impl Variant {
@@ -201,6 +191,7 @@ impl Variant {
         let dialect = match self.dialect {
             Dialect::SocketIo => "Socket.IO",
             Dialect::WebSocket => "WebSocket /v1/ws",
+            Dialect::Sse => "server-sent events",
         };
         let streams = if self.shared {
             "one stream"

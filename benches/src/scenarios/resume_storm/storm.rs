@@ -1,6 +1,5 @@
 //! One storm: clients follow, are cut off, miss events, and all come back at once.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,19 +7,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use broker::testing::RedisServer;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Variant;
-use super::client::{Client, Counts};
+use super::seen::{Counts, Seen};
 use crate::accounts::Accounts;
 use crate::load::payload::{self, Stamp};
+use crate::scenarios::commands::Commands;
+use crate::scenarios::follower::{Follower, Line};
 use crate::servers::{Cluster, Server, Settings, client as http};
 
-/// Bytes that a client reads together.
-const READ_BYTES: usize = 32 * 1024;
 /// Clients that open their first connection at the same time.
 const OPENING_MAX: usize = 100;
 /// How long all clients may take to follow their streams, and servers to take note that they are gone.
@@ -39,9 +36,11 @@ pub(super) struct Storm {
     pub(super) last_after: Duration,
     pub(super) counts: Counts,
     pub(super) used: Accounts,
-    /// Commands that Redis has carried out meanwhile, by name; with those of scripts.
-    pub(super) commands: BTreeMap<String, u64>,
+    /// Commands that Redis has carried out meanwhile.
+    pub(super) commands: Commands,
 }
+
+type Client = Follower<Seen>;
 
 /// A client that has everything, or has waited in vain.
 struct Back {
@@ -65,19 +64,15 @@ pub(super) async fn run(variant: &Variant) -> anyhow::Result<Storm> {
     if variant.server == Server::NodeStreams && !variant.kills {
         sessions_are_stored(cluster.redis()?, clients.len()).await?;
     }
-    let commands_before = commands(cluster.redis()?).await?;
+    let commands = Commands::of(cluster.redis()?).await?;
     cluster.forget_peaks()?;
     let before = cluster.accounts()?;
     let started = Instant::now();
     let mut back = come_back(clients, variant, &then).await?;
     let used = cluster.accounts()?.since(&before);
-    let mut commands = commands(cluster.redis()?).await?;
-    for (name, count) in &mut commands {
-        *count -= commands_before.get(name).copied().unwrap_or_default();
-    }
-    commands.retain(|name, count| *count > 0 && name != "info");
+    let commands = Commands::of(cluster.redis()?).await?.since(&commands);
     let mut counts = Counts::default();
-    back.iter().for_each(|back| counts.add(back.client.counts()));
+    back.iter().for_each(|back| counts.add(Counts::of(&back.client)));
     back.sort_by_key(|back| back.last);
     let after = |back: Option<&Back>| back.map_or(Duration::ZERO, |back| back.last.duration_since(started));
     Ok(Storm {
@@ -107,7 +102,8 @@ async fn follow(
     let ready = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
     for number in 0..variant.clients {
-        let client = Client::new(variant.dialect, variant.stream(number), variant.events);
+        let streams = vec![variant.stream(number)];
+        let mut client = Client::new(variant.dialect, streams, Seen::none_of(variant.events));
         let address = addresses[number % addresses.len()];
         let (following, ready, opening) = (following.clone(), ready.clone(), opening.clone());
         let (cut, killed) = (cut.clone(), killed.clone());
@@ -116,7 +112,7 @@ async fn follow(
             tokio::pin!(cut);
             cut.as_mut().enable();
             let mut permit = Some(opening.acquire().await?);
-            let mut line = Line::open(client, address).await?;
+            let mut line = Line::open(&mut client, address).await?;
             let (mut follows, mut has) = (false, false);
             loop {
                 tokio::select! {
@@ -130,12 +126,12 @@ async fn follow(
                     permit = None;
                     following.fetch_add(1, Ordering::Relaxed);
                 }
-                if line.client.different() > 0 && !std::mem::replace(&mut has, true) {
+                if line.client.tally.different() > 0 && !std::mem::replace(&mut has, true) {
                     ready.fetch_add(1, Ordering::Relaxed);
                 }
             }
             drop(permit);
-            anyhow::Ok(line.client)
+            anyhow::Ok(client)
         });
     }
     until_all(&following, variant.clients, &mut tasks, "follow").await?;
@@ -183,19 +179,19 @@ async fn come_back(
     let came = Arc::new(AtomicUsize::new(0));
     let (ended, _) = tokio::sync::watch::channel(false);
     let mut tasks = JoinSet::new();
-    for (number, client) in clients.into_iter().enumerate() {
+    for (number, mut client) in clients.into_iter().enumerate() {
         let (address, came) = (addresses[number % addresses.len()], came.clone());
         let mut ended = ended.subscribe();
         tasks.spawn(async move {
             let mut last = Instant::now();
-            let mut line = Line::open(client, address).await?;
-            while line.client.different() < all {
-                let before = line.client.different();
+            let mut line = Line::open(&mut client, address).await?;
+            while line.client.tally.different() < all {
+                let before = line.client.tally.different();
                 tokio::select! {
                     stepped = line.step() => stepped?,
                     _ = ended.changed() => break,
                 }
-                let new = line.client.different() - before;
+                let new = line.client.tally.different() - before;
                 if new > 0 {
                     last = Instant::now();
                     came.fetch_add(new, Ordering::Relaxed);
@@ -203,10 +199,7 @@ async fn come_back(
             }
             // What comes twice would come now.
             line.drain().await?;
-            anyhow::Ok(Back {
-                client: line.client,
-                last,
-            })
+            anyhow::Ok(Back { client, last })
         });
     }
     let deadline = Instant::now() + STORM_MAX;
@@ -224,59 +217,6 @@ async fn come_back(
         }
     }
     Ok(back)
-}
-
-/// A client with its connection.
-struct Line {
-    client: Client,
-    socket: TcpStream,
-    bytes: Vec<u8>,
-    held: usize,
-    out: Vec<u8>,
-}
-
-impl Line {
-    async fn open(mut client: Client, address: SocketAddr) -> anyhow::Result<Self> {
-        let mut out = Vec::new();
-        client.open(&address.to_string(), &mut out);
-        let socket = TcpStream::connect(address).await?;
-        socket.set_nodelay(true)?;
-        Ok(Self {
-            client,
-            socket,
-            bytes: vec![0; READ_BYTES],
-            held: 0,
-            out,
-        })
-    }
-
-    /// Says what is to be said, and takes what comes next. Giving it up loses nothing but what is half said.
-    async fn step(&mut self) -> anyhow::Result<()> {
-        if !self.out.is_empty() {
-            self.socket.write_all(&self.out).await?;
-            self.out.clear();
-        }
-        let came = self.socket.read(&mut self.bytes[self.held..]).await?;
-        self.take(came)
-    }
-
-    fn take(&mut self, came: usize) -> anyhow::Result<()> {
-        ensure!(came > 0, "the server has closed a connection");
-        self.held += came;
-        let taken = self.client.feed(&self.bytes[..self.held], &mut self.out)?;
-        self.bytes.copy_within(taken..self.held, 0);
-        self.held -= taken;
-        ensure!(self.held < self.bytes.len(), "a message that is too long");
-        Ok(())
-    }
-
-    /// Takes what is there already.
-    async fn drain(&mut self) -> anyhow::Result<()> {
-        while let Ok(came) = self.socket.try_read(&mut self.bytes[self.held..]) {
-            self.take(came)?;
-        }
-        Ok(())
-    }
 }
 
 /// Publishes events of these numbers to every stream: as a back end does it on Weir, over HTTP elsewhere.
@@ -351,19 +291,4 @@ async fn sessions_are_stored(redis: &RedisServer, clients: usize) -> anyhow::Res
         );
         tokio::time::sleep(POLL).await;
     }
-}
-
-/// How often each command was carried out so far.
-async fn commands(redis: &RedisServer) -> anyhow::Result<BTreeMap<String, u64>> {
-    let mut connection = redis.connection().await;
-    let info: String = redis::cmd("INFO")
-        .arg("commandstats")
-        .query_async(&mut connection)
-        .await?;
-    let command = |line: &str| {
-        let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
-        let calls = rest.split(',').next()?.parse().ok()?;
-        Some((name.to_owned(), calls))
-    };
-    Ok(info.lines().filter_map(command).collect())
 }
