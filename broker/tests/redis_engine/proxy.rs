@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// What happens to bytes on their way. What is swallowed is gone, even if the mode changes afterwards.
+/// What happens to bytes on their way. What is swallowed is gone, even if the mode changes afterwards, and so is what follows on that
+/// connection: a socket loses its end, never a piece out of its middle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Pass,
@@ -100,10 +101,11 @@ async fn pump(
     swallows: Mode,
 ) {
     let mut buffer = vec![0; 64 * 1024];
+    let mut lost = false;
     loop {
         match from.read(&mut buffer).await {
             Ok(0) | Err(_) => return,
-            Ok(_) if *mode.borrow() == swallows => {}
+            Ok(_) if lost || *mode.borrow() == swallows => lost = true,
             Ok(read) => {
                 if to.write_all(&buffer[..read]).await.is_err() {
                     return;
