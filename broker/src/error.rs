@@ -19,6 +19,16 @@ pub enum AppendError {
         "the answer of the log was lost, the event may have been appended; publish it again with an idempotency key"
     )]
     Unconfirmed,
+    /// The event is in the log, but not as safe as was asked. Appended again without an idempotency key, it is in the log twice.
+    #[error(
+        "the event is in the log, but not as durable as asked: {why}; publish it again with the same idempotency key to wait once more"
+    )]
+    NotDurable {
+        /// Where it is.
+        appended: crate::Appended,
+        /// What is missing.
+        why: String,
+    },
     /// The event's parts together exceed the limit.
     #[error("the event has {size_bytes} bytes, the limit is {limit_bytes}")]
     TooLarge {
@@ -42,7 +52,8 @@ pub enum AppendError {
 }
 
 impl AppendError {
-    /// Whether the same append may succeed when it is tried again.
+    /// Whether the same append may succeed when it is tried again. [`NotDurable`](Self::NotDurable) is not among them: it
+    /// may be tried again only with an idempotency key.
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,

@@ -14,6 +14,7 @@
 //! * [`Filter`]: which events a subscriber wants.
 
 mod backoff;
+mod durability;
 mod edges;
 mod ephemeral;
 mod error;
@@ -28,6 +29,7 @@ mod subscriber;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use durability::{Durability, DurabilityError};
 pub use edges::{ClusterSecret, EdgeCall, Edges};
 pub use ephemeral::{EphemeralError, EphemeralEvent};
 pub use error::{AppendError, ReadError, Unavailable};

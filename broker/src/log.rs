@@ -11,7 +11,7 @@ use shared::limits::{DATA_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
 use shared::{Cursor, Entry, EntryId, Event, StreamName, Text, Verdict};
 use tokio::sync::oneshot;
 
-use crate::{AppendError, Edges, EphemeralError, Hub, ReadError, Sessions, Unavailable};
+use crate::{AppendError, Durability, Edges, EphemeralError, Hub, ReadError, Sessions, Unavailable};
 
 /// Streams that are appended to, read and followed.
 #[async_trait]
@@ -19,7 +19,8 @@ pub trait Log: Send + Sync + 'static {
     /// Hands in events for one stream, in order. Returns once they have their place in the bounded queue, which is
     /// where a fast publisher is slowed down; the [`Receipt`] brings the outcome of each.
     ///
-    /// Events of one stream are appended in the order in which they were submitted.
+    /// Events of one stream are appended in the order in which they were submitted, if the same durability is asked for
+    /// them. Of two with different ones the second comes after the first only if it is submitted once that is settled.
     async fn submit(&self, stream: &StreamName, events: Vec<NewEvent>) -> Result<Receipt, AppendError>;
 
     /// Reads one page. The page, its head and its verdict are one consistent view.
@@ -75,12 +76,18 @@ pub struct NewEvent {
     /// With a key, a second append of the same key to the same stream within the window adds nothing and returns
     /// what the first one did.
     pub key: Option<IdempotencyKey>,
+    /// How safe it must be before it is acknowledged; `None`: as the engine is set to.
+    pub durability: Option<Durability>,
 }
 
 impl NewEvent {
     /// An event without a key.
     pub fn new(event: Event) -> Self {
-        Self { event, key: None }
+        Self {
+            event,
+            key: None,
+            durability: None,
+        }
     }
 }
 

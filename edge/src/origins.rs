@@ -84,6 +84,7 @@ impl Origins {
                 header::CONTENT_TYPE,
                 header::CACHE_CONTROL,
                 HeaderName::from_static("idempotency-key"),
+                HeaderName::from_static("weir-durability"),
                 HeaderName::from_static("last-event-id"),
                 HeaderName::from_static("traceparent"),
             ])

@@ -129,6 +129,14 @@ pub const UPKEEP_STREAMS_MAX: usize = 100_000;
 /// How long Redis may be away before appends that were not sent are refused at once: so a restart is not noticed, and
 /// nobody waits for what is known to fail.
 pub const APPEND_OUTAGE_WAIT: Duration = Duration::from_secs(2);
+/// How long a publish waits for replicas or the disk, unless that is set.
+pub const DURABILITY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long that may be: a server that answers nothing for longer counts as dead.
+pub const DURABILITY_TIMEOUT_MAX: Duration = Duration::from_secs(4);
+/// Replicas that a publish may wait for at the most.
+pub const DURABILITY_REPLICAS_MAX: u8 = 9;
+/// How often a server is asked again whether it can do what durable publishes ask for, once it could not.
+pub const DURABILITY_TRIAL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long an append may wait for its place and its answer.
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a read may wait for its answer.

@@ -8,7 +8,7 @@ use shared::{Entry, EntryId, Event, StreamName, StreamView};
 use super::clock::{Now, whole_ms};
 use super::history::{History, next_id};
 use super::keys::Keys;
-use crate::{AppendError, Appended, Channel, Limits, NewEvent, Retention};
+use crate::{AppendError, Appended, Channel, Durability, Limits, NewEvent, Retention};
 
 /// One stream name's state. `history` is `None` while the stream does not exist.
 pub(super) struct Slot {
@@ -95,10 +95,18 @@ impl Slot {
 
     fn append_one(
         &mut self,
-        NewEvent { event, key }: NewEvent,
+        NewEvent {
+            event,
+            key,
+            durability,
+        }: NewEvent,
         now: Now,
         added: &mut Vec<Arc<Entry>>,
     ) -> Result<Appended, AppendError> {
+        if durability.is_some_and(|durability| durability != Durability::Primary) {
+            let why = "the in-memory log has neither replicas nor a disk; ask for durability \"primary\", or use Redis";
+            return Err(AppendError::Refused(why.into()));
+        }
         if let Some(cursor) = key.as_ref().and_then(|key| self.keys.get(key)) {
             return Ok(Appended {
                 cursor,

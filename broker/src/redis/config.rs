@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use shared::limits::DURABILITY_TIMEOUT;
 
 use super::connect::{Connector, Deployment};
 use super::keys::KeyTemplate;
-use crate::{HubConfig, Limits, RetentionRules};
+use crate::{Durability, HubConfig, Limits, RetentionRules};
 
 /// How the tail learns of new entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,6 +58,10 @@ pub struct RedisConfig {
     pub read_connections: usize,
     /// How the tail learns of new entries.
     pub tail: TailMode,
+    /// How safe an event must be before it is acknowledged, if its publisher does not say.
+    pub durability: Durability,
+    /// How long is waited for more than the primary's memory.
+    pub durability_timeout: Duration,
     /// Limits on appends.
     pub limits: Limits,
     /// What is kept.
@@ -73,6 +80,8 @@ impl RedisConfig {
             append_connections: 2,
             read_connections: 4,
             tail: TailMode::default(),
+            durability: Durability::default(),
+            durability_timeout: DURABILITY_TIMEOUT,
             limits: Limits::default(),
             retention: RetentionRules::default(),
             hub: HubConfig::default(),
@@ -106,6 +115,8 @@ impl fmt::Debug for RedisConfig {
             .field("append_connections", &self.append_connections)
             .field("read_connections", &self.read_connections)
             .field("tail", &self.tail)
+            .field("durability", &self.durability)
+            .field("durability_timeout", &self.durability_timeout)
             .field("limits", &self.limits)
             .field("retention", &self.retention)
             .field("hub", &self.hub)

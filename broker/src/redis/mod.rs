@@ -9,6 +9,7 @@
 //! | [`tail`] | the live side: one connection per node |
 //! | [`ephemeral`] | ephemeral events between edges: one connection per node |
 //! | [`records`] | session records and the edge registry: one connection per node |
+//! | [`durability`] | how Redis is asked whether an append is safe |
 //! | [`connect`] | how connections are opened, and to which servers: Sentinels, TLS |
 //! | [`link`] | a connection that comes back |
 //! | [`keys`], [`slot`] | what keys are called, and their slots |
@@ -18,6 +19,7 @@
 mod append;
 mod config;
 mod connect;
+mod durability;
 mod ephemeral;
 mod fault;
 mod gauge;
@@ -73,6 +75,7 @@ impl RedisLog {
         let keys = KeyTemplate::parse(&config.key_template).map_err(|e| ConnectError(e.to_string()))?;
         let connector = config.connector()?;
         connector.check_server().await?;
+        connector.check_durability(config.durability).await?;
         let in_cluster = matches!(connector.deployment(), Deployment::Cluster { .. });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let starter = Starter::new(&config, &keys, in_cluster, &tasks, &stop);

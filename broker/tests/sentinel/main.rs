@@ -6,5 +6,6 @@
 #[path = "../redis_engine/support.rs"]
 mod support;
 
+mod durability;
 mod fail_over;
 mod finding;

@@ -1,6 +1,7 @@
 //! The edge as a client sees it: its URL, and requests to it. It never tries again by itself: that is for the
 //! commands, which know what was under way.
 
+use broker::Durability;
 use reqwest::{RequestBuilder, Url};
 use shared::StreamName;
 use shared::limits::CLIENT_CONNECT_TIMEOUT;
@@ -92,9 +93,13 @@ impl Edge {
         self.http.get(url)
     }
 
-    /// A POST to `url`.
-    pub(super) fn post(&self, url: Url) -> RequestBuilder {
-        self.http.post(url)
+    /// A POST to `url` of what must be so durable before it counts as published.
+    pub(super) fn publish(&self, url: Url, durability: Option<Durability>) -> RequestBuilder {
+        let post = self.http.post(url);
+        match durability {
+            Some(durability) => post.header("weir-durability", durability.to_string()),
+            None => post,
+        }
     }
 }
 

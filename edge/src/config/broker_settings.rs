@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use broker::{HubConfig, Retention, RetentionRule, RetentionRules, TailMode};
+use broker::{Durability, HubConfig, Retention, RetentionRule, RetentionRules, TailMode};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use shared::StreamPattern;
 
@@ -195,6 +196,19 @@ pub(super) fn write_hub<S: Serializer>(hub: &HubConfig, serializer: S) -> Result
         linger: hub.linger,
     };
     file.serialize(serializer)
+}
+
+pub(super) fn durability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Durability, D::Error> {
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(D::Error::custom)
+}
+
+pub(super) fn write_durability<S: Serializer>(
+    durability: &Durability,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(durability)
 }
 
 #[derive(Deserialize, Serialize)]

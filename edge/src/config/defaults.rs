@@ -89,6 +89,8 @@ impl Default for PublishSettings {
         Self {
             idempotency_window: limits::IDEMPOTENCY_WINDOW,
             hold: limits::INGEST_HOLD,
+            durability: broker::Durability::default(),
+            durability_timeout: limits::DURABILITY_TIMEOUT,
         }
     }
 }

@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use broker::{HubConfig, Limits, MemoryConfig, RedisConfig, RetentionRules, TailMode, TlsFiles};
+use broker::{Durability, HubConfig, Limits, MemoryConfig, RedisConfig, RetentionRules, TailMode, TlsFiles};
 use serde::{Deserialize, Serialize};
 use shared::telemetry::LogFormat;
 
@@ -235,6 +235,22 @@ pub struct PublishSettings {
         deserialize_with = "units::duration"
     )]
     pub hold: Duration,
+    /// What must have an event before it is acknowledged, if its publisher does not say: `"primary"`, its memory;
+    /// `"replicas:2"`, the memory of so many replicas too (`WAIT`); `"fsync"`, its append-only file on the disk, and with
+    /// `"fsync:1"` those of so many replicas (`WAITAOF`, Redis 7.2 or newer).
+    #[serde(
+        serialize_with = "broker_settings::write_durability",
+        deserialize_with = "broker_settings::durability"
+    )]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub durability: Durability,
+    /// How long is waited for more than the primary's memory, before a publisher is told that its event is in the log but not that
+    /// durable (`not_durable`); 4 s at the most.
+    #[serde(
+        serialize_with = "units::write_duration",
+        deserialize_with = "units::duration"
+    )]
+    pub durability_timeout: Duration,
 }
 
 /// Live tails and subscriptions.
@@ -381,6 +397,8 @@ impl Config {
             append_connections: self.redis.append_connections,
             read_connections: self.redis.read_connections,
             tail: self.redis.tail,
+            durability: self.publish.durability,
+            durability_timeout: self.publish.durability_timeout,
             limits: self.append_limits(),
             retention: self.retention.clone(),
             hub: self.hub.clone(),

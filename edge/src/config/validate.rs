@@ -5,7 +5,8 @@ use std::net::ToSocketAddrs as _;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use shared::limits::NAME_BYTES_MAX;
+use broker::Durability;
+use shared::limits::{DURABILITY_TIMEOUT_MAX, NAME_BYTES_MAX};
 use shared::telemetry;
 
 use super::load::{ConfigError, ConfigErrors};
@@ -39,6 +40,7 @@ impl Config {
         checks.lasts("hub.gather", self.hub.gather_max, Duration::ZERO..=SECOND);
         checks.within("hub.streams", self.hub.streams_max, 1..=100_000_000);
         checks.within("memory.bytes", self.memory.bytes_max, MIB..=usize::MAX);
+        checks.publish(self);
         checks.lasts("publish.hold", self.publish.hold, Duration::ZERO..=DAY);
         let window = self.publish.idempotency_window;
         checks.lasts("publish.idempotency_window", window, SECOND..=365 * DAY);
@@ -87,6 +89,20 @@ impl Checks {
         self.lasts("limits.body_timeout", limits.body_timeout, 100 * MS..=DAY);
         self.lasts("limits.peer_timeout", limits.peer_timeout, SECOND..=DAY);
         self.lasts("limits.wait", limits.wait_max, Duration::ZERO..=DAY);
+    }
+
+    fn publish(&mut self, config: &Config) {
+        let publish = &config.publish;
+        let kept_by = config.redis.url.is_some() || publish.durability == Durability::Primary;
+        self.that("publish.durability", kept_by, || {
+            let durability = publish.durability;
+            format!("{durability} needs redis.url: streams in memory have neither replicas nor a disk")
+        });
+        self.lasts(
+            "publish.durability_timeout",
+            publish.durability_timeout,
+            MS..=DURABILITY_TIMEOUT_MAX,
+        );
     }
 
     fn tails(&mut self, config: &Config) {

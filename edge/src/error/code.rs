@@ -68,6 +68,8 @@ pub enum Code {
     Unconfirmed,
     /// The log is full; nothing was done.
     Full,
+    /// The event is in the log, but not as durable as asked. The error says where it is.
+    NotDurable,
 }
 
 impl Code {
@@ -101,6 +103,7 @@ impl Code {
         Self::Closing,
         Self::Unconfirmed,
         Self::Full,
+        Self::NotDurable,
     ];
 
     /// The code as it stands in the body.
@@ -134,6 +137,7 @@ impl Code {
             Self::Closing => "closing",
             Self::Unconfirmed => "unconfirmed",
             Self::Full => "full",
+            Self::NotDurable => "not_durable",
         }
     }
 
@@ -164,7 +168,7 @@ impl Code {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Refused => StatusCode::BAD_GATEWAY,
             Self::Unavailable | Self::TooManyStreams | Self::Closing => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Unconfirmed => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unconfirmed | Self::NotDurable => StatusCode::GATEWAY_TIMEOUT,
             Self::Full => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
@@ -172,9 +176,11 @@ impl Code {
     /// How long to wait before the same request may succeed; `None` where trying again does not help.
     pub(super) fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::Unavailable | Self::TooManyStreams | Self::Closing | Self::Unconfirmed => {
-                Some(RETRY_AFTER_AWAY)
-            }
+            Self::Unavailable
+            | Self::TooManyStreams
+            | Self::Closing
+            | Self::Unconfirmed
+            | Self::NotDurable => Some(RETRY_AFTER_AWAY),
             Self::Full => Some(RETRY_AFTER_FULL),
             _ => None,
         }

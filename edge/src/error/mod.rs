@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use broker::{AppendError, EphemeralError, FilterError, KeyError, ReadError, SessionError, Unavailable};
-use shared::{CursorError, NameError, wire};
+use broker::{
+    AppendError, DurabilityError, EphemeralError, FilterError, KeyError, ReadError, SessionError, Unavailable,
+};
+use shared::{Cursor, CursorError, NameError, wire};
 
 pub use code::Code;
 
@@ -26,6 +28,8 @@ pub struct ApiError {
     code: Code,
     message: String,
     retry_after: Option<Duration>,
+    /// Where the event is, if it is in the log nevertheless.
+    appended: Option<Cursor>,
 }
 
 impl ApiError {
@@ -35,6 +39,7 @@ impl ApiError {
             code,
             message: message.into(),
             retry_after: code.retry_after(),
+            appended: None,
         }
     }
 
@@ -71,12 +76,21 @@ impl ApiError {
         self
     }
 
-    /// Appends `{"code":…,"message":…}`.
+    /// Where the event is that the error is about, if it is in the log nevertheless.
+    pub fn appended(&self) -> Option<Cursor> {
+        self.appended
+    }
+
+    /// Appends `{"code":…,"message":…}`, with `"id"` and `"cursor"` of an event that is in the log nevertheless.
     pub fn push_json(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"code\":\"");
         out.extend_from_slice(self.code.as_str().as_bytes());
         out.extend_from_slice(b"\",\"message\":");
         wire::push_json_string(out, &self.message);
+        if let Some(cursor) = self.appended {
+            let place = format!(",\"id\":\"{}\",\"cursor\":\"{cursor}\"", cursor.id);
+            out.extend_from_slice(place.as_bytes());
+        }
         out.push(b'}');
     }
 }
@@ -115,8 +129,19 @@ impl From<AppendError> for ApiError {
             AppendError::WrongType => Code::WrongType,
             AppendError::Refused(_) => Code::Refused,
             AppendError::Closed => Code::Closing,
+            AppendError::NotDurable { .. } => Code::NotDurable,
         };
-        Self::new(code, error.to_string())
+        let mut api_error = Self::new(code, error.to_string());
+        if let AppendError::NotDurable { appended, .. } = error {
+            api_error.appended = Some(appended.cursor);
+        }
+        api_error
+    }
+}
+
+impl From<DurabilityError> for ApiError {
+    fn from(error: DurabilityError) -> Self {
+        Self::new(Code::InvalidParameter, error.to_string())
     }
 }
 

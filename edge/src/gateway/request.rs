@@ -163,6 +163,7 @@ struct PublishFields<'a> {
     #[serde(borrow)]
     data: &'a RawValue,
     key: Option<String>,
+    durability: Option<String>,
     ephemeral: Option<bool>,
     echo: Option<bool>,
 }
@@ -179,6 +180,12 @@ fn publish(arguments: &Arguments<'_>) -> Result<Request, ApiError> {
     let ephemeral = fields.ephemeral.unwrap_or(false);
     if ephemeral && new.key.is_some() {
         return Err(invalid("an ephemeral event is not kept, so it has no \"key\""));
+    }
+    new.durability = fields.durability.map(|text| text.parse()).transpose()?;
+    if ephemeral && new.durability.is_some() {
+        return Err(invalid(
+            "an ephemeral event is not kept, so it has no \"durability\"",
+        ));
     }
     Ok(Request::Publish(Publish {
         stream,

@@ -1,4 +1,4 @@
-//! An event as publishers send it: `{"event"?, "data", "key"?}`.
+//! An event as publishers send it: `{"event"?, "data", "key"?, "durability"?}`.
 //!
 //! The data are kept as the raw slice of the input: checked to be one JSON value, never taken apart and written
 //! anew.
@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use broker::{IdempotencyKey, NewEvent};
+use broker::{Durability, IdempotencyKey, NewEvent};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
@@ -44,6 +44,7 @@ struct Fields<'a> {
     event: Option<Borrowed<'a>>,
     data: &'a RawValue,
     key: Option<Borrowed<'a>>,
+    durability: Option<Borrowed<'a>>,
 }
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -52,22 +53,27 @@ impl<'de> Deserialize<'de> for Fields<'de> {
         impl<'de> Visitor<'de> for FieldsVisitor {
             type Value = Fields<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object {\"event\"?, \"data\", \"key\"?}")
+                f.write_str("an object {\"event\"?, \"data\", \"key\"?, \"durability\"?}")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let (mut event, mut data, mut key) = (None, None, None);
+                let (mut event, mut data, mut key, mut durability) = (None, None, None, None);
                 while let Some(name) = map.next_key::<Borrowed<'de>>()? {
                     match &*name.0 {
                         "event" => once("event", &mut event, map.next_value()?)?,
                         "data" => once("data", &mut data, map.next_value()?)?,
                         "key" => once("key", &mut key, map.next_value()?)?,
-                        other => return Err(A::Error::unknown_field(other, &["event", "data", "key"])),
+                        "durability" => once("durability", &mut durability, map.next_value()?)?,
+                        other => {
+                            let known = &["event", "data", "key", "durability"];
+                            return Err(A::Error::unknown_field(other, known));
+                        }
                     }
                 }
                 Ok(Fields {
                     event: event.flatten(),
                     data: data.ok_or_else(|| A::Error::missing_field("data"))?,
                     key: key.flatten(),
+                    durability: durability.flatten(),
                 })
             }
         }
@@ -95,6 +101,7 @@ pub(crate) fn parse(text: &Bytes, trace: Option<&Text>) -> Result<NewEvent, ApiE
         check_event_name(name)?;
     }
     let key: Option<IdempotencyKey> = fields.key.map(|key| key.0.parse()).transpose()?;
+    let durability: Option<Durability> = fields.durability.map(|text| text.0.parse()).transpose()?;
     Ok(NewEvent {
         event: Event {
             name: name.map(|name| shared_text(text, name)),
@@ -105,6 +112,7 @@ pub(crate) fn parse(text: &Bytes, trace: Option<&Text>) -> Result<NewEvent, ApiE
             trace: trace.cloned(),
         },
         key,
+        durability,
     })
 }
 

@@ -2,9 +2,9 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use broker::{Appended, IdempotencyKey, NewEvent};
+use broker::{Appended, Durability, IdempotencyKey, NewEvent};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use shared::limits::EVENT_SYNTAX_BYTES_MAX;
 use shared::{Cursor, Ordinal, StreamName};
@@ -21,6 +21,10 @@ use crate::trace::RequestTrace;
 
 /// The header that names one publish; same as `"key"` in the body.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The header that says how durable what is published must be before it is acknowledged; same as `"durability"` in the body,
+/// which wins.
+const DURABILITY: &str = "weir-durability";
 
 /// POST and PUT of a stream, by the form of the body.
 pub(super) async fn publish(
@@ -112,6 +116,7 @@ async fn append_one(
     let body = read_body(state, headers, body).await?;
     let received = trace.received.map(shared::trace::TraceParent::to_text);
     let mut event = event::parse(&body, received.as_ref())?;
+    event.durability = event.durability.or(durability(headers)?);
     take_key(&mut event, headers)?;
     Ok(state.log.append(stream, event).await?)
 }
@@ -130,6 +135,20 @@ fn take_key(event: &mut NewEvent, headers: &HeaderMap) -> Result<(), ApiError> {
     }
     event.key = Some(key);
     Ok(())
+}
+
+/// What the header asks for.
+pub(super) fn durability(headers: &HeaderMap) -> Result<Option<Durability>, ApiError> {
+    let mut values = headers.get_all(DURABILITY).iter();
+    let (first, second) = (values.next(), values.next());
+    if second.is_some() {
+        return Err(ApiError::new(
+            Code::InvalidParameter,
+            "there are two Weir-Durability headers",
+        ));
+    }
+    let parse = |value: &HeaderValue| value.to_str().unwrap_or_default().parse();
+    Ok(first.map(parse).transpose()?)
 }
 
 /// Reads the body of one event, into memory that holds nothing else.

@@ -155,7 +155,15 @@ const FAMILIES: &[Family] = &[
             ("transport", &["http", "ndjson", "websocket", "socketio"]),
             (
                 "outcome",
-                &["ok", "duplicate", "unavailable", "unconfirmed", "full", "closing"],
+                &[
+                    "ok",
+                    "duplicate",
+                    "not_durable",
+                    "unavailable",
+                    "unconfirmed",
+                    "full",
+                    "closing",
+                ],
             ),
         ],
         "Events published through this edge, by transport and outcome.",
@@ -384,7 +392,7 @@ const FAMILIES: &[Family] = &[
         "weir_redis_latency_seconds",
         Kind::Seconds,
         Source::Redis,
-        &[("op", &["append", "read", "tail", "record"])],
+        &[("op", &["append", "wait", "read", "tail", "record"])],
         "Time Redis took to answer, by operation.",
     ),
 ];

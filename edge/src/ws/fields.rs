@@ -72,6 +72,8 @@ pub(super) struct Fields<'a> {
     #[serde(default)]
     pub(super) key: Option<String>,
     #[serde(default)]
+    pub(super) durability: Option<String>,
+    #[serde(default)]
     pub(super) traceparent: Option<String>,
     #[serde(default, borrow, deserialize_with = "present")]
     data: Option<&'a RawValue>,
@@ -174,6 +176,7 @@ impl Fields<'_> {
             ("event", self.event.is_some()),
             ("match", self.pattern.is_some()),
             ("key", self.key.is_some()),
+            ("durability", self.durability.is_some()),
             ("traceparent", self.traceparent.is_some()),
         ];
         given

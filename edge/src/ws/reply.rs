@@ -104,6 +104,11 @@ pub(crate) enum Reply<'a> {
 pub(crate) struct Problem<'a> {
     code: &'static str,
     message: &'a str,
+    /// Where the event is, if it is in the log nevertheless.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_text")]
+    id: Option<EntryId>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_text")]
+    cursor: Option<Cursor>,
 }
 
 impl<'a> From<&'a ApiError> for Problem<'a> {
@@ -111,12 +116,21 @@ impl<'a> From<&'a ApiError> for Problem<'a> {
         Self {
             code: error.code().as_str(),
             message: error.message(),
+            id: error.appended().map(|cursor| cursor.id),
+            cursor: error.appended(),
         }
     }
 }
 
 pub(super) fn text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
+}
+
+fn some_text<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => text(value, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 impl Reply<'_> {

@@ -122,6 +122,8 @@ impl Fields<'_> {
             .map_err(|e| event(format!("\"traceparent\": {e}")))?;
         new.event.trace = trace.map(TraceParent::to_text);
         new.key = self.key.take().map(|key| key.parse()).transpose()?;
+        let durability = self.durability.take().map(|text| text.parse());
+        new.durability = durability.transpose()?;
         Ok(Request::Publish(stream, new))
     }
 

@@ -23,11 +23,16 @@ pub(crate) struct Edge {
 impl Edge {
     /// An edge on this Redis.
     pub(crate) async fn start(redis: &RedisServer) -> Self {
+        Self::start_at(redis.url()).await
+    }
+
+    /// An edge on the Redis with this URL.
+    pub(crate) async fn start_at(redis: String) -> Self {
         // Nobody else takes the port in the moment between: the system hands out others first.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut edge = Self {
             address: address.to_string(),
-            redis: redis.url(),
+            redis,
             child: None,
         };
         edge.launch();

@@ -90,6 +90,11 @@ impl Weir {
         assert!(status.success());
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits for the end without reading what is on standard output.
     pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         timeout(DEADLINE, self.child.wait())

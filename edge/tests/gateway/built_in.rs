@@ -281,3 +281,40 @@ async fn a_key_that_is_known_adds_nothing(engine: Engine) {
     );
     assert_eq!(first.get("duplicate"), None);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_is_told_when_no_replica_has_its_event() {
+    let group = broker::testing::SentinelGroup::start(1, &[]).await;
+    let redis = broker::RedisConfig {
+        durability_timeout: std::time::Duration::from_millis(200),
+        ..broker::RedisConfig::new(group.url())
+    };
+    let log = broker::RedisLog::connect(redis).await.unwrap();
+    let edge = crate::support::TestEdge::start_on(log, edge::config::Config::default()).await;
+    let mut client = Client::start(&edge.url("")).await;
+    client.connected().await;
+    group.replica().pause();
+    let publish = json!([{"stream": "a", "data": 1, "durability": "replicas:1"}]);
+    let told = client.ask("publish", publish).await;
+    assert_eq!(told["error"]["code"], "not_durable", "{told}");
+    let page = client.ask("history", json!([{"stream": "a"}])).await;
+    assert_eq!(page["events"][0]["id"], told["error"]["id"]);
+    assert_eq!(page["events"][0]["cursor"], told["error"]["cursor"]);
+    let told = client
+        .ask(
+            "publish",
+            json!([{"stream": "a", "data": 1, "durability": "primary"}]),
+        )
+        .await;
+    assert!(told["id"].is_string(), "{told}");
+    for wrong in [
+        json!([{"stream": "a", "data": 1, "durability": "all"}]),
+        json!([{"stream": "a", "data": 1, "durability": "primary", "ephemeral": true}]),
+    ] {
+        let told = client.ask("publish", wrong).await;
+        assert!(
+            told["error"]["message"].as_str().unwrap().contains("durability"),
+            "{told}"
+        );
+    }
+}

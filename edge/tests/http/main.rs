@@ -9,6 +9,7 @@ mod support;
 mod client;
 mod curl;
 mod drain;
+mod durability;
 mod flaky;
 mod hostile;
 mod ops;

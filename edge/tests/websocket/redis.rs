@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broker::testing::RedisServer;
+use broker::testing::{RedisServer, SentinelGroup};
 use broker::{Log, RedisConfig, RedisLog};
 use edge::config::Config;
 use serde_json::{Value, json};
@@ -78,4 +78,46 @@ async fn sockets_outlive_a_redis_that_goes_away_and_lose_nothing() {
         }
     }
     publishing.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_is_told_when_no_replica_has_its_event() {
+    let group = SentinelGroup::start(1, &[]).await;
+    let redis = RedisConfig {
+        durability_timeout: std::time::Duration::from_millis(200),
+        ..RedisConfig::new(group.url())
+    };
+    let log = RedisLog::connect(redis).await.unwrap();
+    let edge = TestEdge::start_on(log as Arc<dyn Log>, Config::default()).await;
+    group.replica().pause();
+    for encoding in Encoding::ALL {
+        let mut client = Client::open_as(&edge, encoding).await;
+        let frame = json!({"type": "publish", "ref": 1, "stream": "s", "data": 1, "key": "k", "durability": "replicas:1"});
+        client.send(frame).await;
+        let answer = client.expect("error").await;
+        let error = &answer["error"];
+        assert_eq!(
+            (&answer["ref"], &error["code"]),
+            (&json!(1), &json!("not_durable"))
+        );
+        let page = json!({"type": "page", "stream": "s"});
+        client.send(page).await;
+        let page = client.expect("page").await;
+        assert_eq!(
+            page["events"].as_array().unwrap().len(),
+            1,
+            "it is in the log, once"
+        );
+        assert_eq!(page["events"][0]["id"], error["id"]);
+        assert_eq!(page["events"][0]["cursor"], error["cursor"]);
+        client
+            .send(json!({"type": "publish", "stream": "s", "data": 1, "durability": "all"}))
+            .await;
+        assert_eq!(client.expect("error").await["error"]["code"], "invalid_parameter");
+        client
+            .send(json!({"type": "ping", "durability": "primary"}))
+            .await;
+        assert_eq!(client.expect("error").await["error"]["code"], "invalid_frame");
+        client.close().await;
+    }
 }

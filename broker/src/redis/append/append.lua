@@ -8,7 +8,8 @@
 -- ARGV[4]      milliseconds after which the stream expires; or empty
 -- ARGV[5]      1 if that expiry is due; or empty: then only a stream that is new gets it
 -- ARGV[6]      1 if entries are large, so that few of them should be copied; or empty
--- ARGV[7 ..]   for each entry: the number of its arguments, then its fields and values in turn
+-- ARGV[7]      1 if it is waited for what this connection has written to be safe; or empty
+-- ARGV[8 ..]   for each entry: the number of its arguments, then its fields and values in turn
 --
 -- Returns one string for each entry: "+" if it was added or "=" if its key was known, then "<entry ID> <ordinal>",
 -- which is also what the key holds.
@@ -17,7 +18,7 @@ local stream, window = KEYS[1], ARGV[1]
 local known = redis.call('MGET', unpack(KEYS, 2))
 local results, added, index_of = {}, {}, {}
 
-local at = 7
+local at = 8
 for i = 1, #known do
   local count = tonumber(ARGV[at])
   local key = KEYS[i + 1]
@@ -54,6 +55,12 @@ if #added > 0 then
   if ARGV[4] ~= '' and (ARGV[5] == '1' or total == #added) then
     redis.call('PEXPIRE', stream, ARGV[4])
   end
+end
+
+if #added == 0 and ARGV[7] == '1' then
+  -- WAIT waits for what its own connection has written, and entries that are known were written over another one. So
+  -- something is written behind them that changes nothing.
+  redis.call('PEXPIREAT', KEYS[2], redis.call('PEXPIRETIME', KEYS[2]))
 end
 
 for i = 1, #results do

@@ -23,18 +23,18 @@ fn redis_key(beside: &str, key: &IdempotencyKey) -> String {
     [beside, "k:", key.as_str()].concat()
 }
 
-/// The call of the script for a batch of which each item has a key. `whole`: with its text, for a server that does
-/// not know it yet.
+/// The call of the script for a batch of which each item has a key: for how long keys are remembered, and whether it is
+/// waited for what is written to be safe. `whole`: with its text, for a server that does not know it yet.
 pub(super) fn command(
     keys: &KeyTemplate,
     stream: &StreamName,
     items: &[Item],
     chores: &Chores,
-    window: Duration,
+    (window, waited_for): (Duration, bool),
     whole: bool,
 ) -> Cmd {
     let bytes: usize = items.iter().map(|item| item.size_bytes() + 300).sum();
-    let mut command = Cmd::with_capacity(8 + items.len() * 8, bytes + SCRIPT.len());
+    let mut command = Cmd::with_capacity(9 + items.len() * 8, bytes + SCRIPT.len());
     if whole {
         command.arg("EVAL").arg(SCRIPT);
     } else {
@@ -52,7 +52,8 @@ pub(super) fn command(
         .arg(chores.trim_below.map_or_else(String::new, |id| id.to_string()))
         .arg(or_empty(chores.expiry_ms))
         .arg(if chores.expiry_due { "1" } else { "" })
-        .arg(if large(items) { "1" } else { "" });
+        .arg(if large(items) { "1" } else { "" })
+        .arg(if waited_for { "1" } else { "" });
     for item in items {
         command.arg(item.field_arguments());
         item.write_fields(&mut command);

@@ -9,7 +9,7 @@ use shared::{Event, fields};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
-use crate::{AppendError, Appended, IdempotencyKey};
+use crate::{AppendError, Appended, Durability, IdempotencyKey};
 
 /// The result of one event.
 pub(super) type Outcome = Result<Appended, AppendError>;
@@ -18,8 +18,8 @@ pub(super) type Outcome = Result<Appended, AppendError>;
 struct Job {
     results: Mutex<Vec<Outcome>>,
     reply: Option<oneshot::Sender<Vec<Outcome>>>,
-    /// The places in the queue; free again when everything is settled.
-    _room: Room,
+    /// The places in the queues; free again when everything is settled.
+    _room: Vec<Room>,
 }
 
 /// Places in a lane's queue, by number and by bytes.
@@ -42,6 +42,8 @@ impl Drop for Job {
 pub(super) struct Item {
     /// The key under which it is appended only once.
     pub(super) key: Option<IdempotencyKey>,
+    /// How safe it must be before it is acknowledged.
+    pub(super) durability: Durability,
     /// When the caller stops waiting.
     pub(super) deadline: Instant,
     /// Whether it was sent and the answer was lost.
@@ -54,7 +56,7 @@ pub(super) struct Item {
 /// What a job begins with, one for each event, in order.
 pub(super) enum Candidate {
     /// To be appended.
-    Take(Event, Option<IdempotencyKey>),
+    Take(Event, Option<IdempotencyKey>, Durability),
     /// Refused already.
     Refuse(AppendError),
 }
@@ -64,7 +66,7 @@ pub(super) fn items(
     candidates: Vec<Candidate>,
     deadline: Instant,
     reply: oneshot::Sender<Vec<Outcome>>,
-    room: Room,
+    room: Vec<Room>,
 ) -> Vec<Item> {
     let refusal = |candidate: &Candidate| match candidate {
         // Overwritten when the item is settled, which each is.
@@ -77,8 +79,9 @@ pub(super) fn items(
         _room: room,
     });
     let item = |(slot, candidate)| match candidate {
-        Candidate::Take(event, key) => Some(Item {
+        Candidate::Take(event, key, durability) => Some(Item {
             key,
+            durability,
             deadline,
             maybe_appended: false,
             event,
@@ -147,7 +150,11 @@ pub(super) mod testing {
         let candidate = |n: u64| {
             let text = n.to_string();
             let key = keyed.then(|| text.parse().unwrap_or_else(|_| unreachable!("digits are a key")));
-            Candidate::Take(Event::new(Payload::Json(Bytes::from(text))), key)
+            Candidate::Take(
+                Event::new(Payload::Json(Bytes::from(text))),
+                key,
+                Durability::Primary,
+            )
         };
         let semaphore = Arc::new(Semaphore::new(2));
         let permit = || {
@@ -161,7 +168,7 @@ pub(super) mod testing {
         };
         let (reply, results) = oneshot::channel();
         let candidates = numbers.into_iter().map(candidate).collect();
-        (items(candidates, deadline, reply, room), results)
+        (items(candidates, deadline, reply, vec![room]), results)
     }
 
     /// The number that is an item's data.

@@ -1,5 +1,7 @@
 //! One lane: a task that owns a queue and a connection to each node, sends batches, and settles what is answered, lost or
-//! late.
+//! late. One of durable appends settles a batch only when it is known whether that is safe ([`durable`]).
+
+mod durable;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 use shared::StreamName;
-use shared::limits::{APPEND_ANSWER_TIMEOUT, APPEND_OUTAGE_WAIT, APPEND_TICK};
+use shared::limits::{APPEND_OUTAGE_WAIT, APPEND_TICK};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -17,11 +19,11 @@ use tracing::debug;
 use super::super::fault::Fault;
 use super::super::keys::KeyTemplate;
 use super::super::link::{Change, Link};
-use super::super::topology::{Nodes, Topology, ask_first};
+use super::super::topology::{LaneId, Nodes, Topology, ask_first};
 use super::backlog::{Backlog, Batch, Place};
 use super::in_flight::{InFlight, ask};
 use super::job::Item;
-use super::route::{self, News, Route};
+use super::route::{self, Held, News, Route};
 use super::upkeep::{self, Upkeep};
 use super::{idempotency, transaction};
 use crate::{AppendError, Appended, RetentionRules, Unavailable};
@@ -31,6 +33,7 @@ pub(super) struct Rules {
     pub(super) keys: KeyTemplate,
     pub(super) retention: RetentionRules,
     pub(super) idempotency_window: Duration,
+    pub(super) durability_timeout: Duration,
 }
 
 /// Events of one stream, on their way into a lane.
@@ -42,7 +45,7 @@ pub(super) struct Arrival {
 /// The state of a lane's task.
 pub(super) struct Lane {
     /// Which of the lanes it is.
-    index: usize,
+    id: LaneId,
     rules: Arc<Rules>,
     arrivals: mpsc::Receiver<Arrival>,
     backlog: Backlog,
@@ -55,13 +58,13 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(
-        index: usize,
+        id: LaneId,
         rules: Arc<Rules>,
         arrivals: mpsc::Receiver<Arrival>,
         topology: Arc<Topology>,
     ) -> Self {
         let mut lane = Self {
-            index,
+            id,
             rules,
             arrivals,
             backlog: Backlog::default(),
@@ -88,6 +91,7 @@ impl Lane {
                 _ = tick.tick(), if !idle => self.look_at_the_clock(),
                 (route, news) = poll_fn(|cx| route::poll_news(&mut self.routes, cx)) => match news {
                     News::Answer(answer) => self.answered(route, answer),
+                    News::Waited(answer) => self.waited(route, answer),
                     News::Change(change) => self.link_changed(route, change),
                 },
                 Ok(()) = self.nodes.changed() => {
@@ -107,7 +111,7 @@ impl Lane {
     }
 
     fn is_idle(&self) -> bool {
-        self.backlog.is_empty() && self.routes.iter().all(|route| route.in_flight.is_empty())
+        self.backlog.is_empty() && self.routes.iter().all(Route::is_idle)
     }
 
     fn arrived(&mut self, arrival: Arrival) {
@@ -119,9 +123,15 @@ impl Lane {
     fn nodes_changed(&mut self) {
         let nodes = self.nodes.borrow_and_update().clone();
         for node in nodes.all() {
-            if let Some(link) = node.take_append_link(self.index) {
-                self.routes.push(Route::new(node.clone(), link));
-            }
+            let link = match self.id {
+                LaneId::Plain(index) => node.take_append_link(index),
+                LaneId::Durable(durability) => {
+                    let known = self.routes.iter().any(|route| route.node.id() == node.id());
+                    (!known).then(|| node.open_durable_append_link(durability))
+                }
+            };
+            self.routes
+                .extend(link.map(|link| Route::new(node.clone(), link)));
         }
         let keys = &self.rules.keys;
         self.backlog.place_all(|stream| nodes.owner(keys, stream).id());
@@ -131,7 +141,7 @@ impl Lane {
     fn drop_routes(&mut self) {
         let nodes = self.nodes.borrow().clone();
         self.routes
-            .retain(|route| !route.in_flight.is_empty() || nodes.by_id(route.node.id()).is_some());
+            .retain(|route| !route.is_idle() || nodes.by_id(route.node.id()).is_some());
     }
 
     fn send_all(&mut self) {
@@ -142,10 +152,14 @@ impl Lane {
                 };
                 self.send(route, connection, batch);
             }
+            self.wait_for_what_was_sent(route);
         }
     }
 
     fn send(&mut self, route: usize, connection: MultiplexedConnection, batch: Batch) {
+        if let Some(why) = self.cannot_be_safe(route) {
+            return self.refuse(batch, why);
+        }
         let now = Instant::now();
         let retention = self.rules.retention.of(&batch.stream);
         let chores = self
@@ -160,7 +174,7 @@ impl Lane {
                 &batch.stream,
                 &batch.items,
                 &chores,
-                self.rules.idempotency_window,
+                (self.rules.idempotency_window, self.durability().is_some()),
                 !self.routes[route].script_known,
             ));
         } else {
@@ -190,16 +204,17 @@ impl Lane {
         self.routes[route].retire_if_done();
     }
 
-    fn settle(&mut self, route: usize, mut batch: Batch, answer: Result<Vec<Value>, Fault>) {
+    fn settle(&mut self, route: usize, batch: Batch, answer: Result<Vec<Value>, Fault>) {
         let fault = match answer.and_then(|replies| self.results(route, &batch, replies)) {
+            // An expiry that was set behind an append is no part of it.
+            Ok(results) if self.durability().is_some() && !batch.items.is_empty() => {
+                return self.routes[route].held.push(Held { batch, results });
+            }
             Ok(results) => {
-                for (item, result) in batch.items.iter_mut().zip(results) {
-                    item.settle(result.map_err(Fault::into_append_error));
-                }
-                for mut item in self.backlog.done(&batch.stream, batch.keyed) {
-                    item.settle(Err(Unavailable("Redis came back in between".into()).into()));
-                }
-                return;
+                let results = results
+                    .into_iter()
+                    .map(|result| result.map_err(Fault::into_append_error));
+                return self.done(batch, results);
             }
             Err(fault) => fault,
         };
@@ -234,13 +249,27 @@ impl Lane {
             }
             fault => {
                 debug!(%stream, ?fault, "Redis refused an append");
-                let error = fault.into_append_error();
-                for item in &mut batch.items {
-                    item.settle(Err(error.clone()));
-                }
-                self.backlog.answered(&stream, batch.keyed);
+                self.refuse(batch, fault.into_append_error());
             }
         }
+    }
+
+    /// The batch is done, and this is what its events are told.
+    fn done(&mut self, mut batch: Batch, results: impl Iterator<Item = Result<Appended, AppendError>>) {
+        for (item, result) in batch.items.iter_mut().zip(results) {
+            item.settle(result);
+        }
+        for mut item in self.backlog.done(&batch.stream, batch.keyed) {
+            item.settle(Err(Unavailable("Redis came back in between".into()).into()));
+        }
+    }
+
+    /// The batch is refused for good; nothing of it was done.
+    fn refuse(&mut self, mut batch: Batch, error: AppendError) {
+        for item in &mut batch.items {
+            item.settle(Err(error.clone()));
+        }
+        self.backlog.answered(&batch.stream, batch.keyed);
     }
 
     /// What became of each event of a batch.
@@ -312,6 +341,7 @@ impl Lane {
             Change::Up => {
                 self.routes[route].script_known = false;
                 self.upkeep.forget_all();
+                self.try_out(route);
             }
             Change::Lost => self.lost(route, "the connection to Redis was lost"),
             Change::Useless(why) => {
@@ -335,6 +365,7 @@ impl Lane {
                 _ => self.unanswered(batch),
             }
         }
+        self.waits_no_more(route, why);
         self.routes[route].retiring = None;
         self.topology.look();
     }
@@ -357,9 +388,13 @@ impl Lane {
     fn look_at_the_clock(&mut self) {
         self.backlog.resume();
         let now = Instant::now();
-        let slow = |oldest: &InFlight| now >= oldest.sent_at + APPEND_ANSWER_TIMEOUT;
+        let longest = self.answer_timeout();
+        let slow = |oldest: &InFlight| now >= oldest.sent_at + longest;
         for route in 0..self.routes.len() {
-            if self.routes[route].in_flight.front().is_some_and(slow) {
+            let wait = self.routes[route].wait.as_ref();
+            if self.routes[route].in_flight.front().is_some_and(slow)
+                || wait.is_some_and(|wait| now >= wait.sent_at + longest)
+            {
                 self.lost(route, "Redis does not answer");
             }
         }
@@ -395,5 +430,6 @@ impl Lane {
         {
             item.settle(Err(AppendError::Unconfirmed));
         }
+        self.settle_the_held_late(now);
     }
 }

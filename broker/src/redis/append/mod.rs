@@ -5,11 +5,14 @@
 //! ([`transaction`]; with idempotency keys one script, [`idempotency`]), many of them without waiting for answers. A
 //! stream whose slot moves to another node of a Redis Cluster stays in its lane, and so in its order.
 //!
+//! Appends that must be safer than in the memory of the primary have lanes of their own, one for each durability that is
+//! asked for, opened when it first is: waiting blocks a connection, and nobody else is to wait.
+//!
 //! | module | owns |
 //! |---|---|
 //! | [`job`] | events on their way, and their results |
 //! | [`backlog`] | what goes next |
-//! | [`lane`] | the task: sends, settles, watches the clock |
+//! | [`lane`] | the task: sends, settles, watches the clock; waits until appends are safe |
 //! | [`route`] | the way of a lane to one node |
 //! | [`in_flight`] | what was sent, and its answers |
 //! | [`upkeep`] | when a stream is due for trimming by age and a new expiry |
@@ -23,8 +26,9 @@ mod route;
 mod transaction;
 mod upkeep;
 
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use shared::StreamName;
 use shared::limits::{APPEND_BYTES_QUEUED_MAX, APPEND_TIMEOUT, APPENDS_QUEUED_MAX};
@@ -35,20 +39,29 @@ use tokio_util::task::TaskTracker;
 
 use super::config::RedisConfig;
 use super::keys::KeyTemplate;
-use super::topology::Topology;
-use crate::{AppendError, NewEvent, Receipt, Unavailable};
+use super::topology::{LaneId, Topology};
+use crate::hub::lock;
+use crate::{AppendError, Durability, NewEvent, Receipt, Unavailable};
 use job::{Candidate, Room};
 use lane::{Arrival, Lane, Rules};
 
 /// Handle of the lanes.
 pub(super) struct Lanes {
-    lanes: Vec<LaneHandle>,
+    /// Those that wait for nothing but the answer.
+    plain: Vec<Arc<LaneHandle>>,
+    /// Those that wait until an append is safe.
+    durable: Mutex<HashMap<Durability, Arc<LaneHandle>>>,
+    rules: Arc<Rules>,
+    tracker: TaskTracker,
+    /// For events that do not say.
+    durability: Durability,
     topology: Arc<Topology>,
     event_bytes_max: usize,
     stop: CancellationToken,
 }
 
 struct LaneHandle {
+    id: LaneId,
     arrivals: mpsc::Sender<Arrival>,
     entries: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
@@ -67,23 +80,45 @@ impl Lanes {
             keys: keys.clone(),
             retention: config.retention.clone(),
             idempotency_window: config.limits.idempotency_window,
+            durability_timeout: config.durability_timeout,
         });
-        let start = |index| {
-            let (arrivals, arriving) = mpsc::channel(APPENDS_QUEUED_MAX);
-            let lane = Lane::new(index, Arc::clone(&rules), arriving, Arc::clone(topology));
-            tracker.spawn(lane.run(stop.clone()));
-            LaneHandle {
-                arrivals,
-                entries: Arc::new(Semaphore::new(APPENDS_QUEUED_MAX)),
-                bytes: Arc::new(Semaphore::new(APPEND_BYTES_QUEUED_MAX)),
-            }
-        };
-        Self {
-            lanes: (0..config.append_connections.max(1)).map(start).collect(),
+        let mut lanes = Self {
+            plain: Vec::new(),
+            durable: Mutex::default(),
+            rules,
+            tracker: tracker.clone(),
+            durability: config.durability,
             topology: Arc::clone(topology),
             event_bytes_max: config.limits.event_bytes_max,
             stop,
+        };
+        let plain = (0..config.append_connections.max(1)).map(LaneId::Plain);
+        lanes.plain = plain.map(|id| lanes.start_lane(id)).collect();
+        if config.durability != Durability::Primary {
+            // So that the first publish need not wait for a connection.
+            lanes.durable_lane(config.durability);
         }
+        lanes
+    }
+
+    fn start_lane(&self, id: LaneId) -> Arc<LaneHandle> {
+        let (arrivals, arriving) = mpsc::channel(APPENDS_QUEUED_MAX);
+        let lane = Lane::new(id, Arc::clone(&self.rules), arriving, Arc::clone(&self.topology));
+        self.tracker.spawn(lane.run(self.stop.clone()));
+        Arc::new(LaneHandle {
+            id,
+            arrivals,
+            entries: Arc::new(Semaphore::new(APPENDS_QUEUED_MAX)),
+            bytes: Arc::new(Semaphore::new(APPEND_BYTES_QUEUED_MAX)),
+        })
+    }
+
+    fn durable_lane(&self, durability: Durability) -> Arc<LaneHandle> {
+        let mut lanes = lock(&self.durable);
+        let lane = lanes
+            .entry(durability)
+            .or_insert_with(|| self.start_lane(LaneId::Durable(durability)));
+        Arc::clone(lane)
     }
 
     /// See [`crate::Log::submit`].
@@ -95,8 +130,7 @@ impl Lanes {
         if self.stop.is_cancelled() {
             return Err(AppendError::Closed);
         }
-        let deadline = Instant::now() + APPEND_TIMEOUT;
-        let (mut entries, mut bytes) = (0, 0);
+        let mut asked: BTreeMap<Durability, (usize, usize)> = BTreeMap::new();
         let candidate = |new: NewEvent| {
             let size_bytes = new.event.size_bytes();
             if size_bytes > self.event_bytes_max {
@@ -105,36 +139,56 @@ impl Lanes {
                     limit_bytes: self.event_bytes_max,
                 });
             }
-            entries += 1;
-            bytes += size_bytes;
-            Candidate::Take(new.event, new.key)
+            let durability = new.durability.unwrap_or(self.durability);
+            let (entries, bytes) = asked.entry(durability).or_default();
+            *entries += 1;
+            *bytes += size_bytes;
+            Candidate::Take(new.event, new.key, durability)
         };
         let candidates: Vec<_> = events.into_iter().map(candidate).collect();
-        let index = self.lane(stream);
-        let lane = &self.lanes[index];
-        let Some(room) = lane.room(entries, bytes, deadline).await? else {
-            let away = self.topology.owner(stream).appends_away(index);
-            return Err(away.map_or_else(too_slow, |why| Unavailable(why.into()).into()));
-        };
+        let mut deadline = Instant::now() + APPEND_TIMEOUT;
+        if asked.keys().any(|durability| *durability != Durability::Primary) {
+            deadline += self.rules.durability_timeout;
+        }
+        // Mostly one. In one order for all, so that nobody waits for another in a circle.
+        let (mut lanes, mut rooms) = (Vec::new(), Vec::new());
+        for (durability, (entries, bytes)) in asked {
+            let lane = self.lane(stream, durability);
+            let Some(room) = lane.room(entries, bytes, deadline).await? else {
+                let away = self.topology.owner(stream).appends_away(lane.id);
+                return Err(away.map_or_else(too_slow, |why| Unavailable(why.into()).into()));
+            };
+            rooms.push(room);
+            lanes.push((durability, lane));
+        }
         let (reply, receipt) = Receipt::new();
-        let items = job::items(candidates, deadline, reply, room);
-        if items.is_empty() {
-            return Ok(receipt);
+        let mut items = job::items(candidates, deadline, reply, rooms);
+        while let Some((durability, lane)) = lanes.pop() {
+            let (now, later) = match lanes.is_empty() {
+                true => (std::mem::take(&mut items), Vec::new()),
+                false => items.into_iter().partition(|item| item.durability == durability),
+            };
+            items = later;
+            let stream = stream.clone();
+            match lane.arrivals.try_send(Arrival { stream, items: now }) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Closed(_)) => return Err(AppendError::Closed),
+                // There is a place for each entry that may be queued.
+                Err(mpsc::error::TrySendError::Full(_)) => return Err(too_slow()),
+            }
         }
-        let stream = stream.clone();
-        match lane.arrivals.try_send(Arrival { stream, items }) {
-            Ok(()) => Ok(receipt),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(AppendError::Closed),
-            // There is a place for each entry that may be queued.
-            Err(mpsc::error::TrySendError::Full(_)) => Err(too_slow()),
-        }
+        Ok(receipt)
     }
 
-    fn lane(&self, stream: &StreamName) -> usize {
+    /// The lane that all events of a stream take which are to be this durable.
+    fn lane(&self, stream: &StreamName, durability: Durability) -> Arc<LaneHandle> {
+        if durability != Durability::Primary {
+            return self.durable_lane(durability);
+        }
         let mut hasher = DefaultHasher::new();
         stream.hash(&mut hasher);
-        let lanes = self.lanes.len() as u64;
-        usize::try_from(hasher.finish() % lanes).unwrap_or_default()
+        let lanes = self.plain.len() as u64;
+        Arc::clone(&self.plain[usize::try_from(hasher.finish() % lanes).unwrap_or_default()])
     }
 }
 

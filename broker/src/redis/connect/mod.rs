@@ -22,7 +22,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ConnectError, RedisConfig};
+use super::{ConnectError, RedisConfig, durability};
+use crate::Durability;
 pub(super) use sentinel::Sentinels;
 pub(super) use socket::Socket;
 use url::{Names, RedisUrl};
@@ -232,6 +233,38 @@ impl Connector {
             }
         }
         Err(refused.unwrap_or_else(|| ConnectError("the URL names no node of the cluster".into())))
+    }
+
+    /// Checks that the server can do what this durability asks for, where that is more than the memory of the primary.
+    pub(super) async fn check_durability(&self, durability: Durability) -> Result<(), ConnectError> {
+        let Some(trial) = durability::trial(durability) else {
+            return Ok(());
+        };
+        let servers = match &self.deployment {
+            Deployment::Cluster { seeds } => {
+                seeds.iter().map(|seed| self.at(&seed.host, seed.port)).collect()
+            }
+            _ => vec![self.clone()],
+        };
+        for server in servers {
+            // One that cannot be asked now has been heard of by `check_server`, or is of a cluster that has others.
+            let Ok(mut connection) = server.open(&Purpose::default()).await else {
+                continue;
+            };
+            let reply = connection.send_packed_command(&trial).await;
+            let reply = reply.unwrap_or_else(|error| match error.into_server_errors() {
+                Some(errors) => errors
+                    .first()
+                    .map_or(Value::Nil, |(_, error)| Value::ServerError(error.clone())),
+                None => Value::Nil,
+            });
+            if let Some(why) = durability::unsupported(&reply) {
+                return Err(ConnectError(format!(
+                    "publish.durability = \"{durability}\" cannot be kept: {why}"
+                )));
+            }
+        }
+        Ok(())
     }
 
     async fn hello(&self) -> Result<Value, ConnectError> {

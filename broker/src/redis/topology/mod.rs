@@ -32,7 +32,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 pub(super) use guide::Guide;
-pub(super) use node::{Node, NodeId, Starter};
+pub(super) use node::{LaneId, Node, NodeId, Starter};
 pub(super) use nodes::{Address, Nodes, Range};
 pub(super) use refresh::{first_view, run as refresh};
 

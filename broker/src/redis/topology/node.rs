@@ -1,5 +1,6 @@
 //! One node: a server that has streams, and everything that is kept up to use it.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -12,7 +13,6 @@ use tokio_util::task::TaskTracker;
 use super::Topology;
 use super::guide::Guide;
 use super::nodes::Address;
-use crate::Unavailable;
 use crate::hub::lock;
 use crate::redis::connect::Connector;
 use crate::redis::ephemeral::Ephemerals;
@@ -23,6 +23,7 @@ use crate::redis::read::Reader;
 use crate::redis::records::Calls;
 use crate::redis::tail::Tail;
 use crate::redis::{ConnectError, RedisConfig, TailMode};
+use crate::{Durability, Unavailable};
 
 /// How long a node is kept that has no slot: it may get some.
 const YOUNG: Duration = Duration::from_secs(60);
@@ -31,6 +32,19 @@ const YOUNG: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::redis) struct NodeId(pub(in crate::redis) u32);
 
+/// Commands and pipelines that a connection for appends takes in before callers wait. More than there can be in flight: so a
+/// batch is always handed over at once, and in order.
+const APPENDS_QUEUED_MAX: usize = APPEND_BATCHES_IN_FLIGHT_MAX * 2;
+
+/// Tells lanes of appends apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::redis) enum LaneId {
+    /// One of those that wait for nothing but the answer.
+    Plain(usize),
+    /// The one that waits until appends are this durable.
+    Durable(Durability),
+}
+
 /// A server that has streams.
 pub(in crate::redis) struct Node {
     id: NodeId,
@@ -38,8 +52,11 @@ pub(in crate::redis) struct Node {
     address: Option<Address>,
     /// What each lane of appends sees of its connection.
     appends: Vec<watch::Receiver<LinkState>>,
+    /// The same for lanes of durable appends, which come when they are needed.
+    durable_appends: Mutex<HashMap<Durability, watch::Receiver<LinkState>>>,
     /// The connections themselves, until the lanes take them.
     append_links: Mutex<Vec<Option<Link>>>,
+    keys: KeyTemplate,
     probe: redis::Cmd,
     reader: Reader,
     calls: Calls,
@@ -96,9 +113,7 @@ impl Starter {
     ) -> Result<Arc<Node>, ConnectError> {
         let id = NodeId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let (keys, tasks, stop) = (&self.keys, &self.tasks, self.stop.child_token());
-        // As many as there can be in flight: so a batch is always handed over at once, and in order.
-        let queued_max = APPEND_BATCHES_IN_FLIGHT_MAX * 2;
-        let link = |_| Link::new(connector.clone(), keys, "appends", queued_max);
+        let link = |_| Link::new(connector.clone(), keys, "appends", APPENDS_QUEUED_MAX);
         let (append_links, appends) = (0..self.lanes)
             .map(link)
             .map(|(link, seen)| (Some(link), seen))
@@ -108,7 +123,9 @@ impl Starter {
             id,
             address,
             appends,
+            durable_appends: Mutex::default(),
             append_links: Mutex::new(append_links),
+            keys: keys.clone(),
             probe: link::probe(keys),
             reader: Reader::new(self.read_connections, &connector, keys.clone())?,
             calls: Calls::start(&connector, keys, tasks, stop.clone()),
@@ -149,9 +166,25 @@ impl Node {
         lock(&self.append_links).get_mut(lane)?.take()
     }
 
+    /// A connection for the lane of appends that are to be this durable.
+    pub(in crate::redis) fn open_durable_append_link(&self, durability: Durability) -> Link {
+        let (link, seen) = Link::new(
+            self.connector.clone(),
+            &self.keys,
+            "durable appends",
+            APPENDS_QUEUED_MAX,
+        );
+        lock(&self.durable_appends).insert(durability, seen);
+        link
+    }
+
     /// Why one lane of appends cannot send; `None` if it can.
-    pub(in crate::redis) fn appends_away(&self, lane: usize) -> Option<&'static str> {
-        self.appends.get(lane)?.borrow().as_ref().err().copied()
+    pub(in crate::redis) fn appends_away(&self, lane: LaneId) -> Option<&'static str> {
+        let away = |seen: &watch::Receiver<LinkState>| seen.borrow().as_ref().err().copied();
+        match lane {
+            LaneId::Plain(index) => away(self.appends.get(index)?),
+            LaneId::Durable(durability) => away(lock(&self.durable_appends).get(&durability)?),
+        }
     }
 
     pub(in crate::redis) fn reader(&self) -> &Reader {

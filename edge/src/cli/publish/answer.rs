@@ -9,6 +9,7 @@ use crate::cli::problem::ErrorDetail;
 const PASSING_CODES: &[&str] = &[
     "unavailable",
     "unconfirmed",
+    "not_durable",
     "full",
     "closing",
     "rate_limited",

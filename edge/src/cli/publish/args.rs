@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
+use broker::Durability;
 use shared::StreamName;
 use shared::limits::{EVENT_NAME_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
 
@@ -48,6 +49,10 @@ pub struct PublishArgs {
     /// Idempotency key: publishing it again adds nothing. For lines, what their keys begin with [default: random]
     #[arg(long, value_name = "KEY", value_parser = key)]
     pub key: Option<String>,
+    /// What must have an event before it counts as published: primary, replicas:N, fsync or fsync:N [default: the edge's
+    /// publish.durability]
+    #[arg(long, value_name = "DURABILITY")]
+    pub durability: Option<Durability>,
     /// The data are JSON, not text
     #[arg(long)]
     pub json: bool,

@@ -85,6 +85,7 @@ fn producer(args: &PublishArgs, edge: Edge) -> Result<Producer, Failure> {
         outage: Outage::new(edge.shown(), args.retry_for, move |notice| teller.say(notice)),
         edge,
         url,
+        durability: args.durability,
         input,
         input_ended: false,
         input_failure: None,

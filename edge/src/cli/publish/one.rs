@@ -30,7 +30,7 @@ pub(super) async fn publish(args: &PublishArgs, edge: &Edge, data: &str) -> Resu
     let answer = loop {
         let attempt = async {
             let request = edge
-                .post(url.clone())
+                .publish(url.clone(), args.durability)
                 .header(CONTENT_TYPE, JSON)
                 .body(body.clone());
             let response = accepted(request.send().await?, JSON).await?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use broker::Durability;
 use reqwest::Url;
 use shared::limits::{CLIENT_STABLE_AFTER, IDEMPOTENCY_WINDOW};
 use tokio::sync::mpsc;
@@ -35,6 +36,7 @@ pub(super) enum ProducerEnd {
 pub(super) struct Producer {
     pub(super) edge: Edge,
     pub(super) url: Url,
+    pub(super) durability: Option<Durability>,
     pub(super) input: mpsc::Receiver<Vec<Input>>,
     /// Nothing more will be read.
     pub(super) input_ended: bool,
@@ -63,7 +65,7 @@ impl Producer {
                 return ProducerEnd::Complete;
             }
             let (began, published) = (Instant::now(), self.counts.published);
-            let mut exchange = Exchange::begin(self.edge.post(self.url.clone()));
+            let mut exchange = Exchange::begin(self.edge.publish(self.url.clone(), self.durability));
             let outcome = exchange.run(self).await;
             let sent = self.window.request_ended();
             let was_connected = std::mem::take(&mut self.is_connected);

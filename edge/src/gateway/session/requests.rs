@@ -115,7 +115,10 @@ impl Session {
         };
         self.publish(
             stream,
-            NewEvent { event, key },
+            NewEvent {
+                key,
+                ..NewEvent::new(event)
+            },
             route.ephemeral,
             route.echo,
             ack,

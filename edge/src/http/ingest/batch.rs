@@ -85,6 +85,8 @@ impl Batch {
         for line in &mut self.lines {
             if let Line::Pending(before) = line {
                 let result = match (before.take(), answer()) {
+                    // It is known where it is.
+                    (_, not_durable @ Err(AppendError::NotDurable { .. })) => not_durable,
                     // The first attempt may have been appended, whatever became of the second.
                     (Some(AppendError::Unconfirmed), Err(_)) => Err(AppendError::Unconfirmed),
                     (_, result) => result,

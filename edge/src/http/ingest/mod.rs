@@ -25,12 +25,12 @@ use tokio::sync::mpsc;
 use tracing::{Instrument as _, Span};
 
 use super::accept::Format;
-use super::publish::IDEMPOTENCY_KEY;
+use super::publish::{IDEMPOTENCY_KEY, durability};
 use crate::app::AppState;
 use crate::error::{ApiError, Code};
 use crate::rate::Client;
 use crate::trace::RequestTrace;
-use pump::Pump;
+use pump::{Given, Pump};
 
 /// Answers at once with a response whose lines follow as the lines of the body are appended.
 pub(super) async fn ingest(
@@ -52,8 +52,11 @@ pub(super) async fn ingest(
         ));
     }
     let (answers, mut outgoing) = mpsc::channel::<Bytes>(INGEST_ANSWERS_QUEUED_MAX);
-    let trace = trace.received.map(shared::trace::TraceParent::to_text);
-    let mut pump = Pump::new(state.clone(), stream, client, trace, body, answers);
+    let given = Given {
+        trace: trace.received.map(shared::trace::TraceParent::to_text),
+        durability: durability(headers)?,
+    };
+    let mut pump = Pump::new(state.clone(), stream, client, given, body, answers);
     // A client that sent `Expect: 100-continue` is told to go on only if its body is asked for before the answer
     // begins: so ask, and let the connection look once before this answer is handed over.
     pump.ask_for_body().await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use broker::{AppendError, Appended, NewEvent, Receipt};
+use broker::{AppendError, Appended, Durability, NewEvent, Receipt};
 use shared::limits::{
     APPEND_BATCH_ENTRIES_MAX, EVENT_SYNTAX_BYTES_MAX, INGEST_BATCH_BYTES, INGEST_BATCHES_IN_FLIGHT_MAX,
     INGEST_BYTES_IN_FLIGHT_MAX, INGEST_STALL, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN,
@@ -34,12 +34,29 @@ struct InFlight {
     since: Instant,
 }
 
+/// What the request says for all of its lines.
+pub(super) struct Given {
+    /// The trace they belong to.
+    pub(super) trace: Option<Text>,
+    /// How durable those must be that do not say.
+    pub(super) durability: Option<Durability>,
+}
+
+impl Given {
+    fn complete(&self, mut events: Vec<NewEvent>) -> Vec<NewEvent> {
+        for event in &mut events {
+            event.durability = event.durability.or(self.durability);
+        }
+        events
+    }
+}
+
 /// What one upload has under way.
 pub(super) struct Pump {
     state: AppState,
     stream: StreamName,
     client: Client,
-    trace: Option<Text>,
+    given: Given,
     body: Body,
     /// What the body brought when it was first asked.
     first: Option<Chunk>,
@@ -56,7 +73,7 @@ impl Pump {
         state: AppState,
         stream: StreamName,
         client: Client,
-        trace: Option<Text>,
+        given: Given,
         body: Body,
         answers: mpsc::Sender<Bytes>,
     ) -> Self {
@@ -65,7 +82,7 @@ impl Pump {
             state,
             stream,
             client,
-            trace,
+            given,
             body,
             first: None,
             answers,
@@ -160,7 +177,9 @@ impl Pump {
                 Piece::Lines(mut text) => {
                     while !text.is_empty() {
                         let lines = take_lines(&mut text, APPEND_BATCH_ENTRIES_MAX, INGEST_BATCH_BYTES);
-                        let (batch, events) = Batch::parse(lines, self.line_bytes_max, self.trace.as_ref());
+                        let (batch, events) =
+                            Batch::parse(lines, self.line_bytes_max, self.given.trace.as_ref());
+                        let events = self.given.complete(events);
                         self.queue(batch, events).await?;
                     }
                 }
@@ -265,7 +284,7 @@ impl Pump {
         let deadline = Instant::now() + self.state.config.publish.hold;
         let mut pause = RECONNECT_PAUSE_MIN;
         loop {
-            let events = batch.take_retries(self.trace.as_ref());
+            let events = batch.take_retries(self.given.trace.as_ref());
             if events.is_empty() {
                 return Ok(());
             }
@@ -275,6 +294,7 @@ impl Pump {
             }
             self.pause(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await?;
             pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
+            let events = self.given.complete(events);
             match self.state.log.submit(&self.stream, events).await {
                 Ok(receipt) => batch.settle(receipt.await),
                 Err(error) => batch.settle_all(&error),
