@@ -128,6 +128,21 @@ pub struct Appended {
     pub duplicate: bool,
 }
 
+impl Appended {
+    /// Appends `{"id","cursor","duplicate"?}`. By hand, because this is done for every event that is published.
+    pub fn push_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"id\":\"");
+        Cursor::bare(self.cursor.id).push_to(out);
+        out.extend_from_slice(b"\",\"cursor\":\"");
+        self.cursor.push_to(out);
+        out.push(b'"');
+        if self.duplicate {
+            out.extend_from_slice(b",\"duplicate\":true");
+        }
+        out.push(b'}');
+    }
+}
+
 /// The outcome of [`Log::submit`]: one result per event, in order. Dropping it does not take the events back.
 pub struct Receipt(oneshot::Receiver<Vec<Result<Appended, AppendError>>>);
 

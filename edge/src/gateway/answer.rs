@@ -31,13 +31,11 @@ pub(crate) fn error(error: &ApiError) -> Vec<u8> {
 
 /// `[{"id","cursor","duplicate"?}]`
 pub(crate) fn published(appended: &Appended) -> Vec<u8> {
-    let Appended { cursor, duplicate } = appended;
-    let duplicate = if *duplicate { ",\"duplicate\":true" } else { "" };
-    format!(
-        "[{{\"id\":\"{}\",\"cursor\":\"{cursor}\"{duplicate}}}]",
-        cursor.id
-    )
-    .into_bytes()
+    let mut out = Vec::with_capacity(96);
+    out.push(b'[');
+    appended.push_json(&mut out);
+    out.push(b']');
+    out
 }
 
 /// `[{"ok":true}]`

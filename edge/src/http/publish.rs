@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use broker::{Appended, Durability, IdempotencyKey, NewEvent};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use shared::StreamName;
 use shared::limits::EVENT_SYNTAX_BYTES_MAX;
-use shared::{Cursor, Ordinal, StreamName};
 use tracing::debug;
 
 use super::accept::Format;
@@ -187,46 +187,14 @@ async fn read_body(state: &AppState, headers: &HeaderMap, body: Body) -> Result<
 
 /// Appends `{"id","cursor","duplicate"?}` and a line break. By hand, because uploads do this for every line.
 pub(super) fn push_answer(out: &mut Vec<u8>, appended: &Appended) {
-    let Cursor { id, ordinal } = appended.cursor;
-    out.extend_from_slice(b"{\"id\":\"");
-    let start = out.len();
-    push_decimal(out, id.ms);
-    out.push(b'-');
-    push_decimal(out, id.seq);
-    let end = out.len();
-    out.extend_from_slice(b"\",\"cursor\":\"");
-    out.extend_from_within(start..end);
-    if let Some(Ordinal(n)) = ordinal {
-        out.push(b'.');
-        push_decimal(out, n);
-    }
-    let end: &[u8] = if appended.duplicate {
-        b"\",\"duplicate\":true}\n"
-    } else {
-        b"\"}\n"
-    };
-    out.extend_from_slice(end);
-}
-
-fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    // The largest has 20 digits.
-    let mut digits = [0; 20];
-    let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[first..]);
+    appended.push_json(out);
+    out.push(b'\n');
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use shared::EntryId;
+    use shared::{Cursor, EntryId, Ordinal};
 
     use super::*;
 

@@ -61,14 +61,8 @@ impl Socket {
 
     /// The next thing that the peer sent. Cancel-safe.
     pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Received> {
-        while !self.rest.is_empty() {
-            let mut input = &self.rest[..];
-            let decoded = self.decoder.decode(&mut input);
-            let used = self.rest.len() - input.len();
-            self.keep(used);
-            if let Some(received) = received(decoded) {
-                return Poll::Ready(received);
-            }
+        if let Some(received) = self.buffered() {
+            return Poll::Ready(received);
         }
         scratch::with(|scratch| {
             loop {
@@ -88,6 +82,20 @@ impl Socket {
                 }
             }
         })
+    }
+
+    /// The next thing that was read already.
+    pub(crate) fn buffered(&mut self) -> Option<Received> {
+        while !self.rest.is_empty() {
+            let mut input = &self.rest[..];
+            let decoded = self.decoder.decode(&mut input);
+            let used = self.rest.len() - input.len();
+            self.keep(used);
+            if let Some(received) = received(decoded) {
+                return Some(received);
+            }
+        }
+        None
     }
 
     /// Forgets the part of `rest` that was looked at.

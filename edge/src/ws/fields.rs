@@ -1,8 +1,10 @@
 //! The keys of a client's frame, taken apart but not yet understood: the one place that knows both encodings.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
+use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shared::Payload;
@@ -14,8 +16,8 @@ use crate::error::{ApiError, Code};
 use crate::http::query::Streams;
 
 /// Names a request, chosen by the client; its answers carry it back.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(untagged, expecting = "\"ref\" is a text or a whole number")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub(crate) enum Ref {
     /// A whole number.
     Unsigned(u64),
@@ -23,6 +25,29 @@ pub(crate) enum Ref {
     Signed(i64),
     /// A text.
     Text(String),
+}
+
+/// By hand: a derived one keeps a copy of the value first, to try the variants on, and every publish has a `ref`.
+impl<'de> Deserialize<'de> for Ref {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RefVisitor;
+        impl Visitor<'_> for RefVisitor {
+            type Value = Ref;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"ref\": a text or a whole number")
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Ref, E> {
+                Ok(Ref::Unsigned(number))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Ref, E> {
+                Ok(u64::try_from(number).map_or(Ref::Signed(number), Ref::Unsigned))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Ref, E> {
+                Ok(Ref::Text(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(RefVisitor)
+    }
 }
 
 /// Takes one frame apart. The error comes with the frame's `ref`, as far as it can be read.
@@ -80,7 +105,7 @@ pub(super) struct Fields<'a> {
 }
 
 /// `null` is data like any other; only an absent key is none.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 

@@ -137,11 +137,48 @@ impl Reply<'_> {
     /// The frame in `format`. It cannot fail: a reply is a map with text keys, which both formats can say.
     pub(crate) fn encode(&self, format: Format) -> Bytes {
         let encoded = match format {
-            Format::Json => serde_json::to_vec(self).ok(),
+            Format::Json => json_published(self).or_else(|| serde_json::to_vec(self).ok()),
             Format::MessagePack => rmp_serde::to_vec_named(self).ok(),
         };
         Bytes::from(encoded.unwrap_or_default())
     }
+}
+
+/// A `published` frame as JSON, by hand, since there is one for each event that is published.
+fn json_published(reply: &Reply<'_>) -> Option<Vec<u8>> {
+    let Reply::Published {
+        reference,
+        stream,
+        id,
+        cursor,
+        duplicate,
+    } = reply
+    else {
+        return None;
+    };
+    let mut out = Vec::with_capacity(128 + stream.as_str().len());
+    out.extend_from_slice(b"{\"type\":\"published\"");
+    match reference {
+        Some(Ref::Unsigned(number)) => {
+            out.extend_from_slice(b",\"ref\":");
+            out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+        }
+        Some(Ref::Signed(_)) | Some(Ref::Text(_)) => return None,
+        None => {}
+    }
+    // No character of a stream's name needs to be escaped.
+    out.extend_from_slice(b",\"stream\":\"");
+    out.extend_from_slice(stream.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"id\":\"");
+    Cursor::bare(*id).push_to(&mut out);
+    out.extend_from_slice(b"\",\"cursor\":\"");
+    cursor.push_to(&mut out);
+    out.push(b'"');
+    if *duplicate {
+        out.extend_from_slice(b",\"duplicate\":true");
+    }
+    out.push(b'}');
+    Some(out)
 }
 
 /// What a subscription brings, as a frame. Ephemeral events have none: these subscriptions do not ask for them.

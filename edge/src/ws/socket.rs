@@ -88,6 +88,12 @@ impl Socket {
         })
     }
 
+    /// What was read with the message before it, and is complete.
+    pub(crate) fn buffered(&mut self) -> Option<SocketEvent> {
+        let received = self.socket.buffered()?;
+        Some(self.came(received))
+    }
+
     fn came(&mut self, received: Received) -> SocketEvent {
         match received {
             Received::Incoming(incoming) => {

@@ -14,6 +14,7 @@ on_both_engines! {
     history_is_read_in_pages;
     what_cannot_be_done_is_told_in_the_acknowledgement;
     an_event_without_an_acknowledgement_is_done_all_the_same;
+    what_comes_before_a_goodbye_is_done;
     without_echo_the_sender_does_not_get_it_back;
     a_key_that_is_known_adds_nothing;
 }
@@ -246,6 +247,23 @@ async fn an_event_without_an_acknowledgement_is_done_all_the_same(engine: Engine
     client.emit("history", json!([{"stream": "a"}])).await;
     let answer = client.ask("unsubscribe", json!([{"stream": "a"}])).await;
     assert_eq!(answer["error"]["code"], "not_subscribed");
+}
+
+async fn what_comes_before_a_goodbye_is_done(engine: Engine) {
+    let edge = engine.edge().await;
+    let mut reader = Client::start(&edge.url("")).await;
+    reader.ask("subscribe", json!([{"stream": "a"}])).await;
+    reader.until_caught_up("a").await;
+    for round in 0..10 {
+        let mut client = Client::start(&edge.url("")).await;
+        client.connected().await;
+        client
+            .tell(
+                json!({"do": "emit_and_leave", "event": "publish", "args": [{"stream": "a", "data": round}]}),
+            )
+            .await;
+        assert_eq!(reader.event().await.data(), round);
+    }
 }
 
 async fn without_echo_the_sender_does_not_get_it_back(engine: Engine) {

@@ -57,6 +57,10 @@ const commands = {
   volatile({ event, args }) {
     socket.volatile.emit(event, ...meant(args));
   },
+  emit_and_leave({ event, args }) {
+    socket.emit(event, ...meant(args));
+    socket.disconnect();
+  },
   disconnect: () => socket.disconnect(),
   connect: () => socket.connect(),
   cut: () => socket.io.engine.transport.onClose(),

@@ -162,6 +162,21 @@ async fn messages_above_the_limit_are_not_even_taken_in() {
 }
 
 #[tokio::test]
+async fn what_comes_before_a_goodbye_is_published() {
+    let edge = TestEdge::start().await;
+    let mut reader = Client::open(&edge).await;
+    reader.subscribe("s", "start").await;
+    for n in 0..10 {
+        let publish = format!(r#"{{"type":"publish","stream":"s","data":{n}}}"#);
+        let frames = [Frame::new(TEXT, publish), Frame::new(CLOSE, [3, 232])];
+        let mut raw = Raw::open(&edge).await;
+        raw.write(&frames.map(|frame| frame.bytes()).concat()).await;
+        assert_eq!(raw.close_code().await, Some(1000));
+        assert_eq!(reader.until("event").await["data"], n);
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_only_sends_nonsense_is_sent_away() {
     let edge = TestEdge::start().await;
     for encoding in Encoding::ALL {

@@ -5,6 +5,7 @@
 
 mod json;
 mod json_check;
+mod json_plain;
 mod message_pack;
 mod message_pack_check;
 mod transcode;

@@ -1,12 +1,10 @@
 //! What a session wants done.
 
-use std::time::SystemTime;
-
 use broker::{From, Generation, NewEvent, ReadRequest};
 use bytes::Bytes;
-use shared::trace::TraceParent;
 use shared::{Event, SessionId, StreamName};
 
+use crate::appends::Publish;
 use crate::gateway::record::FilterText;
 use crate::socketio::AckId;
 
@@ -64,19 +62,7 @@ pub(crate) struct Wanted {
 }
 
 /// A publish under way.
-#[derive(Debug)]
-pub(crate) struct Publishing {
-    /// Where it goes.
-    pub(crate) stream: StreamName,
-    /// Its own place in the connection's trace.
-    pub(crate) trace: TraceParent,
-    /// The ID of the span above it.
-    pub(crate) parent: u64,
-    /// When it was handed to the log, if that is recorded; set by who does it.
-    pub(crate) begun: Option<SystemTime>,
-    pub(super) ack: Option<AckId>,
-    pub(super) bytes: usize,
-}
+pub(crate) type Publishing = Publish<Option<AckId>>;
 
 /// A page read under way.
 #[derive(Debug)]

@@ -36,9 +36,8 @@ impl Session {
             stream,
             trace,
             parent: self.trace.own.parent_id,
-            begun: None,
-            ack,
             bytes,
+            reference: ack,
         };
         out.push(Order::Submit(publishing, new));
     }
@@ -66,7 +65,7 @@ impl Session {
             Ok(appended) => answer::published(appended),
             Err(problem) => answer::error(problem),
         };
-        self.answer(publishing.ack, array, out);
+        self.answer(publishing.reference, array, out);
         self.close_if_drained(out);
     }
 

@@ -23,6 +23,7 @@ use super::gauges::{Gauges, TRANSPORT};
 use super::reader::Reader;
 use super::session::{Ids, Newcomer, Now, Order, Session};
 use crate::app::AppState;
+use crate::appends::Target;
 use crate::rate::{Client, RateLimits};
 use crate::socketio::{self, Emitter, Gone, Incoming};
 use crate::spans;
@@ -98,6 +99,14 @@ impl Socket {
         }
     }
 
+    /// Where its publishes go.
+    fn target(&self) -> Target<'_> {
+        Target {
+            log: &self.edge.log,
+            publisher: self.publisher.map(|client| (&*self.edge.rate, client)),
+        }
+    }
+
     /// Waits for the time that the session has named.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = self.session.as_ref().and_then(Session::deadline);
@@ -150,8 +159,9 @@ impl Socket {
 
 impl socketio::Socket for Socket {
     fn wants_event(&self) -> bool {
-        let submitting = self.under_way.as_ref().is_some_and(|calls| calls.is_submitting());
-        !submitting && self.session.as_ref().is_some_and(Session::wants_event)
+        let held_up = self.under_way.as_ref();
+        let held_up = held_up.is_some_and(|calls| calls.publishes.is_held_up());
+        !held_up && self.session.as_ref().is_some_and(Session::wants_event)
     }
 
     fn event(&mut self, event: Incoming, out: &mut Emitter<'_>) {
@@ -191,7 +201,10 @@ impl socketio::Socket for Socket {
     }
 
     fn gone(&mut self, reason: Gone) {
-        self.under_way = None;
+        if let Some(mut calls) = self.under_way.take() {
+            // What came before a goodbye is published, though nobody hears of the outcome.
+            drop(calls.publishes.begin(self.target()));
+        }
         self.reader = Reader::None;
         self.timer = None;
         let Some(session) = self.session.take() else {

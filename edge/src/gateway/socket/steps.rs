@@ -1,28 +1,31 @@
 //! What a socket does about each order of its session, and about each answer of the log.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use broker::{AppendError, Appended, NewEvent, ReadRequest, Receipt};
+use broker::ReadRequest;
 use futures_util::FutureExt as _;
 use tracing::debug;
 
 use super::Socket;
 use super::under_way::{Answered, UnderWay};
-use crate::appends::{self, Ack};
-use crate::error::ApiError;
+use crate::appends::Target;
 use crate::gateway::gauges::TRANSPORT;
-use crate::gateway::session::{Now, Order, Publishing, Reading};
+use crate::gateway::session::{Now, Order, Reading};
 use crate::socketio::Emitter;
-use crate::spans::{self, Published};
 
 impl Socket {
     /// Takes the answers that are there; whether there were any.
     pub(super) fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        while let Some(calls) = &mut self.under_way
-            && let Poll::Ready(answered) = calls.poll_answer(cx)
-        {
+        while let Some(calls) = &mut self.under_way {
+            let target = Target {
+                log: &self.edge.log,
+                publisher: self.publisher.map(|client| (&*self.edge.rate, client)),
+            };
+            let Poll::Ready(answered) = calls.poll_answer(cx, target) else {
+                break;
+            };
             self.answered(answered);
             progress = true;
         }
@@ -44,27 +47,10 @@ impl Socket {
             Answered::Created(outcome) => session.created(outcome, now, orders),
             Answered::Saved(outcome) => session.saved(outcome, now, orders),
             Answered::Touched(outcome) => session.touched(outcome, now),
-            Answered::Submitted(publishing, receipt) => {
-                self.submitted(publishing, receipt);
-                self.submit_waiting();
-            }
-            Answered::Acknowledged(publishing, outcome) => self.acknowledged(&publishing, outcome),
+            Answered::Published(settled) => settled.report(TRANSPORT, |publish, outcome| {
+                session.appended(&publish, &outcome, orders);
+            }),
             Answered::Page(reading, page) => session.page_read(&reading, page, orders),
-        }
-    }
-
-    fn acknowledged(&mut self, publishing: &Publishing, outcome: Result<Appended, AppendError>) {
-        let outcome = outcome.map_err(ApiError::from);
-        let published = Published {
-            transport: TRANSPORT,
-            stream: &publishing.stream,
-            trace: publishing.trace,
-            parent: publishing.parent,
-            begun: publishing.begun,
-        };
-        appends::report(&published, &outcome);
-        if let Some(session) = &mut self.session {
-            session.appended(publishing, &outcome, &mut self.orders);
         }
     }
 
@@ -118,7 +104,7 @@ impl Socket {
                 self.reader.join(&self.edge.log, streams_max, wanted);
             }
             Order::Leave(stream) => self.reader.leave(&stream),
-            Order::Submit(publishing, new) => self.submit(publishing, new),
+            Order::Submit(publishing, new) => self.calls().publishes.push(publishing, new),
             Order::Send(stream, event, ack) => {
                 let outcome = self.edge.log.send_ephemeral(&stream, event);
                 session.sent(ack, outcome, &mut self.orders);
@@ -135,43 +121,6 @@ impl Socket {
 
     fn calls(&mut self) -> &mut UnderWay {
         self.under_way.get_or_insert_default()
-    }
-
-    /// Events go to the log in the order in which they were ordered.
-    fn submit_waiting(&mut self) {
-        while let Some(calls) = &mut self.under_way
-            && !calls.is_submitting()
-            && let Some((publishing, new)) = calls.waiting.pop_front()
-        {
-            self.submit(publishing, new);
-        }
-    }
-
-    fn submit(&mut self, mut publishing: Publishing, new: NewEvent) {
-        publishing.begun = publishing
-            .begun
-            .or_else(|| spans::now_if_wanted(publishing.trace));
-        if let Some(calls) = &mut self.under_way
-            && calls.is_submitting()
-        {
-            return calls.waiting.push_back((publishing, new));
-        }
-        let log = Arc::clone(&self.edge.log);
-        let publisher = self.publisher.map(|client| (Arc::clone(&self.edge.rate), client));
-        let stream = publishing.stream.clone();
-        let mut submit = appends::submit(log, publisher, stream, publishing, new);
-        // Mostly there is room at once, and then the next event can be taken. If not, it is waited for.
-        match submit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready((publishing, receipt)) => self.submitted(publishing, receipt),
-            Poll::Pending => self.calls().submitting = Some(submit),
-        }
-    }
-
-    fn submitted(&mut self, publishing: Publishing, receipt: Result<Receipt, AppendError>) {
-        match receipt {
-            Ok(receipt) => self.calls().acks.push(Ack::new(publishing, receipt)),
-            Err(error) => self.acknowledged(&publishing, Err(error)),
-        }
     }
 
     fn read(&mut self, reading: Reading, request: ReadRequest) {

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::{AppendError, Appended, Delivery, Log, Page, ReadError, Receipt};
+use broker::{Delivery, Log, Page, ReadError};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
@@ -29,11 +29,11 @@ use super::format::Format;
 use super::gauges::Gauges;
 use super::liveness::{Check, Liveness};
 use super::reader::{Reader, ReaderEvent};
-use super::session::{Output, Publishing, Reading, Session};
+use super::session::{Output, Reading, Ref, Session};
 use super::settings::{Patience, SessionLimits};
 use super::socket::{Socket, SocketEvent};
 use crate::app::AppState;
-use crate::appends::{Ack, Submit};
+use crate::appends::{Publishes, Settled, Target};
 use crate::rate::{Client, RateLimits};
 use crate::trace::RequestTrace;
 use crate::websocket::Opcode;
@@ -49,8 +49,7 @@ pub(crate) struct Connection {
     publisher: Option<(Arc<RateLimits>, Client)>,
     reader: Reader,
     deliveries: Vec<Delivery>,
-    submitting: Option<Submit<Publishing>>,
-    acks: FuturesUnordered<Ack<Publishing>>,
+    publishes: Publishes<Option<Ref>>,
     pages: FuturesUnordered<BoxFuture<'static, (Reading, Result<Page, ReadError>)>>,
     liveness: Liveness,
     limiter: DefaultDirectRateLimiter,
@@ -66,8 +65,7 @@ pub(crate) struct Connection {
 enum Event {
     Socket(SocketEvent),
     Reader(ReaderEvent),
-    Submitted(Publishing, Result<Receipt, AppendError>),
-    Acknowledged(Publishing, Result<Appended, AppendError>),
+    Published(Settled<Option<Ref>>),
     Page(Reading, Result<Page, ReadError>),
     Drain,
     Timer,
@@ -100,8 +98,7 @@ impl Connection {
                 .map(|client| (Arc::clone(&state.rate), client)),
             reader: Reader::new(Arc::clone(&state.log), config.limits.subscriptions_max),
             deliveries: Vec::new(),
-            submitting: None,
-            acks: FuturesUnordered::new(),
+            publishes: Publishes::default(),
             pages: FuturesUnordered::new(),
             liveness: Liveness::new(Patience::new(config), Instant::now()),
             limiter: RateLimiter::direct(Quota::per_second(per_second)),
@@ -120,12 +117,23 @@ impl Connection {
         let mut timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         loop {
             if let Some(code) = self.carry_out() {
+                // What came before a goodbye is published, though nobody hears of the outcome.
+                self.begin_publishes();
                 self.socket.close(code, self.close_timeout).await;
                 return Some(code);
             }
             self.gauges.subscriptions(self.session.subscriptions());
             let now = Instant::now();
-            let reading = self.reads(now);
+            let mut reading = self.reads(now);
+            // What has come together is taken together, and what it publishes is handed to the log together.
+            if reading && let Some(event) = self.socket.buffered() {
+                self.handle(Event::Socket(event), now);
+                continue;
+            }
+            if self.begin_publishes() {
+                continue;
+            }
+            reading &= !self.publishes.is_held_up();
             match self.liveness.check(now, self.socket.traffic(reading)) {
                 Check::Fine => {}
                 Check::Ping => self.socket.feed_reply(Opcode::Ping, &Bytes::new()),
@@ -148,7 +156,7 @@ impl Connection {
                     debug!(?error, "the connection is gone");
                     return None;
                 }
-                event => self.handle(event),
+                event => self.handle(event, Instant::now()),
             }
         }
     }
@@ -160,7 +168,7 @@ impl Connection {
             self.read_after = self.pause(now);
         }
         self.session.wants_read()
-            && self.submitting.is_none()
+            && !self.publishes.is_held_up()
             && self.read_after.is_none()
             && self.socket.reply_bytes() < WS_REPLY_BYTES_QUEUED_MAX
     }
@@ -186,8 +194,9 @@ impl Connection {
             session,
             reader,
             deliveries,
-            submitting,
-            acks,
+            log,
+            publisher,
+            publishes,
             pages,
             drain,
             draining,
@@ -196,22 +205,22 @@ impl Connection {
         } = self;
         // Fetched only when the last batch is written: a peer that does not read makes its subscriptions page.
         let deliver = session.wants_deliveries() && !socket.unsent();
-        let submitted = async {
-            match submitting {
-                Some(submit) => submit.await,
-                None => std::future::pending().await,
-            }
-        };
+        let target = target(log, publisher.as_ref());
         tokio::select! {
             event = poll_fn(|cx| socket.poll_io(cx, reading)) => Event::Socket(event),
             event = reader.next(deliver, *delivery_bytes_max, deliveries) => Event::Reader(event),
-            (publishing, receipt) = submitted => Event::Submitted(publishing, receipt),
-            Some((publishing, outcome)) = acks.next(), if !acks.is_empty() => {
-                Event::Acknowledged(publishing, outcome)
-            }
+            settled = poll_fn(|cx| publishes.poll(cx, target)) => Event::Published(settled),
             Some((reading, page)) = pages.next(), if !pages.is_empty() => Event::Page(reading, page),
             () = drain.cancelled(), if !*draining => Event::Drain,
             () = timer => Event::Timer,
         }
+    }
+}
+
+/// Where a connection's publishes go.
+fn target<'a>(log: &'a Arc<dyn Log>, publisher: Option<&'a (Arc<RateLimits>, Client)>) -> Target<'a> {
+    Target {
+        log,
+        publisher: publisher.map(|(limits, client)| (&**limits, *client)),
     }
 }

@@ -4,40 +4,35 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use broker::{AppendError, Appended, NewEvent, ReadRequest, Receipt};
-use futures_util::{FutureExt as _, StreamExt as _};
+use broker::ReadRequest;
+use futures_util::FutureExt as _;
 use shared::time;
 
-use super::{Connection, Event};
-use crate::appends::{self, Ack};
-use crate::error::ApiError;
-use crate::spans::{self, Published};
+use super::{Connection, Event, target};
+use crate::appends::Settled;
+use crate::spans;
 use crate::websocket::Incoming;
 use crate::ws::close::CloseCode;
 use crate::ws::format::Format;
 use crate::ws::gauges::TRANSPORT;
 use crate::ws::reader::ReaderEvent;
-use crate::ws::session::{Output, Publishing, Reading};
+use crate::ws::session::{Output, Reading, Ref};
 use crate::ws::socket::SocketEvent;
 
 impl Connection {
-    pub(super) fn handle(&mut self, event: Event) {
-        let now = Instant::now();
+    pub(super) fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Socket(SocketEvent::Came(incoming)) => self.came(incoming, now),
             Event::Socket(SocketEvent::Broken(code)) => self.session.close(code, &mut self.outputs),
             Event::Socket(SocketEvent::Flushed | SocketEvent::Lost(_)) => {}
             Event::Reader(ReaderEvent::Delivered) => self.deliver(),
             Event::Reader(ReaderEvent::Joined(outcome)) => self.session.joined(outcome, &mut self.outputs),
-            Event::Submitted(publishing, receipt) => {
-                self.submitting = None;
-                self.submitted(publishing, receipt);
-            }
-            Event::Acknowledged(publishing, outcome) => {
-                self.acknowledge(&publishing, outcome);
+            Event::Published(settled) => {
+                self.settle(settled);
                 // Those that are there already go out in the same write.
-                while let Some(Some((publishing, outcome))) = self.acks.next().now_or_never() {
-                    self.acknowledge(&publishing, outcome);
+                let waker = &mut Context::from_waker(Waker::noop());
+                while let Poll::Ready(settled) = self.poll_publishes(waker) {
+                    self.settle(settled);
                 }
             }
             Event::Page(reading, page) => self.session.page_read(&reading, page, &mut self.outputs),
@@ -72,17 +67,24 @@ impl Connection {
         self.deliveries.shrink_to(IDLE_CAPACITY);
     }
 
-    fn acknowledge(&mut self, publishing: &Publishing, outcome: Result<Appended, AppendError>) {
-        let outcome = outcome.map_err(ApiError::from);
-        let published = Published {
-            transport: TRANSPORT,
-            stream: &publishing.stream,
-            trace: publishing.trace,
-            parent: publishing.parent,
-            begun: publishing.begun,
-        };
-        appends::report(&published, &outcome);
-        self.session.appended(publishing, outcome, &mut self.outputs);
+    /// Hands to the log what was gathered. Whether some of it was refused at once.
+    pub(super) fn begin_publishes(&mut self) -> bool {
+        let refused = self.publishes.begin(target(&self.log, self.publisher.as_ref()));
+        let some = refused.is_some();
+        refused.into_iter().for_each(|refused| self.settle(refused));
+        some
+    }
+
+    fn poll_publishes(&mut self, cx: &mut Context<'_>) -> Poll<Settled<Option<Ref>>> {
+        let target = target(&self.log, self.publisher.as_ref());
+        self.publishes.poll(cx, target)
+    }
+
+    fn settle(&mut self, settled: Settled<Option<Ref>>) {
+        let Self { session, outputs, .. } = self;
+        settled.report(TRANSPORT, |publish, outcome| {
+            session.appended(&publish, outcome, outputs)
+        });
     }
 
     /// Does what the session has ordered; a close ends it.
@@ -92,7 +94,7 @@ impl Connection {
             for output in std::mem::take(&mut self.outputs) {
                 match output {
                     Output::Send(frame) => self.socket.feed_reply(self.format.opcode(), &frame),
-                    Output::Submit(publishing, new) => self.submit(publishing, new),
+                    Output::Submit(publishing, new) => self.publishes.push(publishing, new),
                     Output::Read(reading, request) => self.read(reading, request),
                     Output::Join(joining) => self.reader.join(joining),
                     Output::Leave(stream) => self.reader.leave(&stream),
@@ -101,25 +103,6 @@ impl Connection {
             }
         }
         None
-    }
-
-    fn submit(&mut self, mut publishing: Publishing, new: NewEvent) {
-        publishing.begun = spans::now_if_wanted(publishing.trace);
-        let (log, publisher) = (Arc::clone(&self.log), self.publisher.clone());
-        let stream = publishing.stream.clone();
-        let mut submit = appends::submit(log, publisher, stream, publishing, new);
-        // Mostly there is room at once, and then the next message can be read. If not, it is waited for.
-        match submit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready((publishing, receipt)) => self.submitted(publishing, receipt),
-            Poll::Pending => self.submitting = Some(submit),
-        }
-    }
-
-    fn submitted(&mut self, publishing: Publishing, receipt: Result<Receipt, AppendError>) {
-        match receipt {
-            Ok(receipt) => self.acks.push(Ack::new(publishing, receipt)),
-            Err(error) => self.acknowledge(&publishing, Err(error)),
-        }
     }
 
     fn read(&mut self, reading: Reading, request: ReadRequest) {

@@ -10,21 +10,21 @@ mod requests;
 mod tests;
 
 use std::collections::{HashSet, VecDeque};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use broker::{Appended, Delivery, Filter, From, Joined, NewEvent, Page, ReadError, ReadRequest};
 use bytes::Bytes;
 use shared::limits::WS_PAGE_BYTES_MAX;
-use shared::trace::TraceParent;
 use shared::{EntryId, StreamName};
 
 use super::close::CloseCode;
-use super::fields::Ref;
+pub(crate) use super::fields::Ref;
 use super::format::Format;
 use super::page;
 use super::reply::{self, Problem, Reply};
 use super::request::{self, Request, Subscribe};
 use super::settings::SessionLimits;
+use crate::appends::Publish;
 use crate::error::ApiError;
 use crate::page::bound;
 use crate::trace::RequestTrace;
@@ -47,19 +47,7 @@ pub(crate) enum Output {
 }
 
 /// A publish under way.
-#[derive(Debug)]
-pub(crate) struct Publishing {
-    /// Where it goes.
-    pub(crate) stream: StreamName,
-    /// Its own place in the connection's trace.
-    pub(crate) trace: TraceParent,
-    /// The ID of the span above it.
-    pub(crate) parent: u64,
-    /// When it was handed to the log, if that is recorded; set by who does it.
-    pub(crate) begun: Option<SystemTime>,
-    reference: Option<Ref>,
-    bytes: usize,
-}
+pub(crate) type Publishing = Publish<Option<Ref>>;
 
 /// A page read under way.
 #[derive(Debug)]

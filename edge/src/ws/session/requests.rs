@@ -49,7 +49,6 @@ impl Session {
                     stream,
                     trace,
                     parent: above.parent_id,
-                    begun: None,
                     reference,
                     bytes,
                 };

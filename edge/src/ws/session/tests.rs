@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use broker::Unavailable;
 use serde_json::{Value, json};
+use shared::trace::TraceParent;
 use shared::{Cursor, Verdict};
 
 use super::*;
