@@ -5,6 +5,7 @@
 //! `valkey-server`).
 
 mod append_only_file;
+mod certificates;
 mod cluster;
 mod sentinel;
 
@@ -19,6 +20,7 @@ use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+pub use certificates::Certificates;
 pub use cluster::{ClusterNode, RedisCluster};
 
 /// Names the server program to test with.

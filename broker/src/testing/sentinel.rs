@@ -13,7 +13,7 @@ use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use super::{COMMAND_TIMEOUT, RedisServer, program};
+use super::{COMMAND_TIMEOUT, Certificates, RedisServer, program};
 
 /// What the Sentinels call their master.
 pub const MASTER: &str = "weir";
@@ -30,6 +30,7 @@ pub struct SentinelGroup {
     /// The primary is the first.
     servers: [Member; 2],
     sentinels: Vec<Sentinel>,
+    scheme: &'static str,
 }
 
 #[derive(Debug)]
@@ -52,15 +53,34 @@ impl SentinelGroup {
     pub async fn start_with_primary(sentinels: usize, primary: &[&str], arguments: &[&str]) -> Self {
         let primary = Member::start(primary).await;
         let replica = Member::start(arguments).await;
+        let sentinel = |_| Sentinel::start(primary.port, sentinels / 2 + 1);
+        let all = (0..sentinels).map(sentinel).collect();
+        Self::unite([primary, replica], all, "redis-sentinel").await
+    }
+
+    /// The same where everybody speaks TLS to everybody, and proves itself by a certificate. Sentinels listen for the test
+    /// without TLS as well.
+    pub async fn start_with_tls(sentinels: usize, certificates: &Certificates) -> Self {
+        let arguments = certificates.server_arguments("yes");
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let (primary, replica) = (
+            Member::start_with_tls(&arguments).await,
+            Member::start_with_tls(&arguments).await,
+        );
+        let sentinel = |_| Sentinel::start_with_tls(primary.port, sentinels / 2 + 1, certificates);
+        let all = (0..sentinels).map(sentinel).collect();
+        Self::unite([primary, replica], all, "rediss-sentinel").await
+    }
+
+    async fn unite(servers: [Member; 2], sentinels: Vec<Sentinel>, scheme: &'static str) -> Self {
         let group = Self {
-            sentinels: (0..sentinels)
-                .map(|_| Sentinel::start(primary.port, sentinels / 2 + 1))
-                .collect(),
-            servers: [primary, replica],
+            servers,
+            sentinels,
+            scheme,
         };
         group.follow().await;
         for sentinel in &group.sentinels {
-            let others = (sentinels - 1).to_string();
+            let others = (group.sentinels.len() - 1).to_string();
             until("Sentinels know each other", async || {
                 let state = sentinel.state().await?;
                 Some(field(&state, "num-slaves")? == "1" && field(&state, "num-other-sentinels")? == others)
@@ -75,9 +95,9 @@ impl SentinelGroup {
         let nodes: Vec<String> = self
             .sentinels
             .iter()
-            .map(|sentinel| format!("127.0.0.1:{}", sentinel.port))
+            .map(|sentinel| format!("127.0.0.1:{}", sentinel.tls_port.unwrap_or(sentinel.port)))
             .collect();
-        format!("redis-sentinel://{}/{MASTER}", nodes.join(","))
+        format!("{}://{}/{MASTER}", self.scheme, nodes.join(","))
     }
 
     /// The server that takes writes.
@@ -221,10 +241,19 @@ impl SentinelGroup {
 
 impl Member {
     async fn start(arguments: &[&str]) -> Self {
+        Self::start_on("--port", arguments).await
+    }
+
+    async fn start_with_tls(arguments: &[&str]) -> Self {
+        let arguments = [&["--tls-replication", "yes"], arguments].concat();
+        Self::start_on("--tls-port", &arguments).await
+    }
+
+    async fn start_on(port_option: &str, arguments: &[&str]) -> Self {
         let port = free_port();
         let text = port.to_string();
         let ours = [
-            "--port",
+            port_option,
             &text,
             "--bind",
             "127.0.0.1",
@@ -240,6 +269,7 @@ impl Member {
 #[derive(Debug)]
 pub struct Sentinel {
     port: u16,
+    tls_port: Option<u16>,
     child: Child,
     _folder: TempDir,
 }
@@ -247,10 +277,24 @@ pub struct Sentinel {
 impl Sentinel {
     /// Starts one that watches the server at a port of this machine, and needs the word of `quorum` to take it for dead.
     pub fn start(primary_port: u16, quorum: usize) -> Self {
+        Self::launch(primary_port, quorum, None, "")
+    }
+
+    /// The same with TLS to the servers and to the other Sentinels, and for clients on a port of its own.
+    pub fn start_with_tls(primary_port: u16, quorum: usize, certificates: &Certificates) -> Self {
+        let tls_port = free_port();
+        let settings = format!(
+            "tls-port {tls_port}\ntls-replication yes\n{}",
+            certificates.server_settings("yes")
+        );
+        Self::launch(primary_port, quorum, Some(tls_port), &settings)
+    }
+
+    fn launch(primary_port: u16, quorum: usize, tls_port: Option<u16>, settings: &str) -> Self {
         let folder = TempDir::with_prefix("weir-sentinel-").expect("a temporary folder");
         let port = free_port();
         let configuration = format!(
-            "port {port}\nbind 127.0.0.1\nlogfile sentinel.log\n\
+            "port {port}\nbind 127.0.0.1\nlogfile sentinel.log\n{settings}\
              sentinel monitor {MASTER} 127.0.0.1 {primary_port} {quorum}\n\
              sentinel down-after-milliseconds {MASTER} {NEVER_MS}\n\
              sentinel failover-timeout {MASTER} 5000\n"
@@ -267,6 +311,7 @@ impl Sentinel {
             .unwrap_or_else(|error| panic!("{program} cannot be started ({error}); is it installed?"));
         Self {
             port,
+            tls_port,
             child,
             _folder: folder,
         }

@@ -17,6 +17,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Edge {
     address: String,
     redis: String,
+    config: tempfile::NamedTempFile,
     child: Option<Child>,
 }
 
@@ -28,11 +29,19 @@ impl Edge {
 
     /// An edge on the Redis with this URL.
     pub(crate) async fn start_at(redis: String) -> Self {
+        Self::start_with(redis, "").await
+    }
+
+    /// The same with a configuration file of this text.
+    pub(crate) async fn start_with(redis: String, config: &str) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), config).unwrap();
         // Nobody else takes the port in the moment between: the system hands out others first.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut edge = Self {
             address: address.to_string(),
             redis,
+            config: file,
             child: None,
         };
         edge.launch();
@@ -42,7 +51,15 @@ impl Edge {
 
     fn launch(&mut self) {
         let child = Command::new(env!("CARGO_BIN_EXE_weir"))
-            .args(["serve", "--listen", &self.address, "--redis", &self.redis])
+            .args([
+                "serve",
+                "--listen",
+                &self.address,
+                "--redis",
+                &self.redis,
+                "--config",
+            ])
+            .arg(self.config.path())
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod durability;
 mod edge_process;
 mod fake_edge;
 mod publish_cuts;
@@ -11,4 +12,5 @@ mod script;
 mod tail_cuts;
 mod tail_output;
 mod tail_told;
+mod tls;
 mod weir_process;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use broker::testing::{RedisServer, SentinelGroup};
+use broker::testing::RedisServer;
 use redis::AsyncCommands as _;
 use redis::aio::MultiplexedConnection;
 
@@ -14,7 +14,7 @@ use crate::weir_process::{Ended, Weir, weir};
 const KEY: &str = "weir:{log:x}";
 
 /// Waits until the stream has at least so many entries.
-async fn until_length(redis: &mut MultiplexedConnection, length: usize) {
+pub(crate) async fn until_length(redis: &mut MultiplexedConnection, length: usize) {
     let deadline = Instant::now() + DEADLINE;
     while redis.xlen::<_, usize>(KEY).await.unwrap() < length {
         assert!(
@@ -26,14 +26,14 @@ async fn until_length(redis: &mut MultiplexedConnection, length: usize) {
 }
 
 /// The data of all entries, in order.
-async fn stored(redis: &mut MultiplexedConnection) -> Vec<String> {
+pub(crate) async fn stored(redis: &mut MultiplexedConnection) -> Vec<String> {
     let range: redis::streams::StreamRangeReply = redis.xrange_all(KEY).await.unwrap();
     let data = |entry: redis::streams::StreamId| entry.get::<String>("d").unwrap();
     let text = |data: String| serde_json::from_str(&data).unwrap();
     range.ids.into_iter().map(data).map(text).collect()
 }
 
-fn input(count: usize) -> (Vec<String>, String) {
+pub(crate) fn input(count: usize) -> (Vec<String>, String) {
     let lines: Vec<String> = (0..count)
         .map(|n| format!("line {n} {}", "x".repeat(n % 150)))
         .collect();
@@ -42,7 +42,7 @@ fn input(count: usize) -> (Vec<String>, String) {
 }
 
 /// Reads a tail to the last line, and ends it.
-async fn read_all(mut tail: Weir, count: usize) -> (Vec<String>, Ended) {
+pub(crate) async fn read_all(mut tail: Weir, count: usize) -> (Vec<String>, Ended) {
     let mut lines = Vec::with_capacity(count);
     while lines.len() < count {
         lines.push(tail.line().await);
@@ -52,7 +52,7 @@ async fn read_all(mut tail: Weir, count: usize) -> (Vec<String>, Ended) {
 }
 
 #[track_caller]
-fn same(got: &[String], expected: &[String], what: &str) {
+pub(crate) fn same(got: &[String], expected: &[String], what: &str) {
     let differs = got.iter().zip(expected).position(|(a, b)| a != b);
     assert_eq!(differs, None, "{what} differs from the input at this line");
     assert_eq!(
@@ -263,67 +263,5 @@ async fn several_streams_merge_in_the_order_of_time_through_filters() {
         (Some(0), 4),
         "{}",
         ended.stderr
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lines_are_sent_again_until_a_replica_has_them() {
-    let group = SentinelGroup::start(1, &[]).await;
-    let edge = Edge::start_at(group.url()).await;
-    let mut redis = group.primary().connection().await;
-    group.replica().pause();
-    let mut lines = edge.publish(&["--durability", "replicas:1"]);
-    lines.type_in("a\nb\n").await;
-    lines.close_input();
-    until_length(&mut redis, 2).await;
-    let one = edge.publish(&["--durability", "replicas:1", "--retry-for", "1s", "c"]);
-    let ended = one.ended().await;
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(
-        ended.stderr.contains("in the log, but not as durable"),
-        "{ended:?}"
-    );
-    assert!(!lines.has_ended(), "no replica has them");
-    group.replica().resume();
-    let ended = lines.ended().await;
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(stored(&mut redis).await, ["a", "b", "c"]);
-    let wrong = edge.publish(&["--durability", "some", "c"]).ended().await;
-    assert_eq!(wrong.code, Some(2), "{wrong:?}");
-    assert!(wrong.stderr.contains("replicas:N"), "{wrong:?}");
-}
-
-#[tokio::test]
-async fn an_edge_that_cannot_keep_its_durability_does_not_start() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("weir.toml");
-    let file = file.to_str().unwrap();
-    std::fs::write(file, "[publish]\ndurability = \"fsync\"\n").unwrap();
-    let ended = weir(["check-config", "--config", file]).ended().await;
-    assert_eq!(ended.code, Some(2), "{ended:?}");
-    assert!(
-        ended.stderr.contains("publish.durability: fsync needs redis.url"),
-        "{ended:?}"
-    );
-    // It keeps no append-only file, whatever its version.
-    let redis = RedisServer::start().await;
-    let url = redis.url();
-    let ended = weir([
-        "serve",
-        "--config",
-        file,
-        "--redis",
-        &url,
-        "--listen",
-        "127.0.0.1:0",
-    ]);
-    let ended = ended.ended().await;
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert_eq!(ended.stderr.trim().lines().count(), 1, "{ended:?}");
-    assert!(
-        ended
-            .stderr
-            .contains("publish.durability = \"fsync\" cannot be kept"),
-        "{ended:?}"
     );
 }

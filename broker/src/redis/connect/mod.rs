@@ -290,6 +290,13 @@ impl Connector {
         let why = match error.kind() {
             ErrorKind::AuthenticationFailed => "it refuses the user or password".to_owned(),
             ErrorKind::RESP3NotSupported => hello::too_old("before 6"),
+            // A server that expects commands waits for the end of one.
+            _ if error.is_timeout() && self.tls.is_some() => {
+                format!(
+                    "no answer within {} s; does it speak TLS there?",
+                    CONNECT_TIMEOUT.as_secs()
+                )
+            }
             _ if error.is_timeout() => format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
             _ => match error.code() {
                 Some("NOAUTH" | "WRONGPASS") => "it refuses the user or password".to_owned(),

@@ -80,7 +80,8 @@ pub(super) fn explain(error: &io::Error) -> Option<String> {
     use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error};
     let error = error.get_ref()?.downcast_ref::<Error>()?;
     Some(match error {
-        Error::InvalidCertificate(Certificate::UnknownIssuer) => {
+        // The signature is bad where another CA has the same name, as one does that was made anew.
+        Error::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => {
             "its certificate is from nobody whom we trust; name the CA: redis.tls_ca_file".into()
         }
         Error::InvalidCertificate(
@@ -93,9 +94,9 @@ pub(super) fn explain(error: &io::Error) -> Option<String> {
         Error::AlertReceived(Alert::CertificateRequired | Alert::HandshakeFailure) => {
             "it wants a certificate from us: redis.tls_cert_file and redis.tls_key_file".into()
         }
-        Error::AlertReceived(Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown) => {
-            "it does not trust the certificate in redis.tls_cert_file".into()
-        }
+        Error::AlertReceived(
+            Alert::UnknownCA | Alert::BadCertificate | Alert::CertificateUnknown | Alert::DecryptError,
+        ) => "it does not trust the certificate in redis.tls_cert_file".into(),
         Error::InvalidMessage(_) => "it speaks no TLS there".into(),
         error => format!("TLS fails: {error}"),
     })
