@@ -355,6 +355,9 @@ pub const LIVE_READ_ENTRIES_TOTAL: usize = 8_000;
 pub const TAIL_PING_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the tail waits for an answer before it takes the connection for dead.
 pub const TAIL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long Redis may be away before those who follow its streams are told. A restart of a connection is over by then, and is
+/// not worth a word; a fail-over takes longer.
+pub const OUTAGE_GRACE: Duration = Duration::from_millis(500);
 /// Streams that share a blocking read where the server refuses client tracking.
 pub const BLOCKING_GROUP_STREAMS: usize = 64;
 /// Connections for blocking reads; with more streams the groups grow.

@@ -18,7 +18,7 @@ use shared::limits;
 
 pub(crate) use bell::{Bell, Registration};
 pub use channel::Channel;
-pub(crate) use channel::{AheadMark, Epoch, Join, Lease, Pull};
+pub(crate) use channel::{AheadMark, Epoch, Join, Lease, Pull, Sight};
 pub(crate) use pages::Pages;
 
 use crate::ReadError;
@@ -156,7 +156,9 @@ impl Hub {
     pub fn sweep(&self) {
         let mut channels = lock(&self.channels);
         let tight = self.budget.tight();
+        let mut degraded = 0_u32;
         channels.retain(|_, channel| {
+            degraded += u32::from(channel.is_degraded());
             if tight {
                 channel.drop_idle_ring();
             }
@@ -179,6 +181,7 @@ impl Hub {
             channels.shrink_to_fit();
         }
         metrics::gauge!("weir_tail_streams").set(channels.len() as f64);
+        metrics::gauge!("weir_degraded_streams").set(degraded);
         metrics::gauge!("weir_ring_bytes").set(self.budget.used_bytes.load(Ordering::Relaxed) as f64);
     }
 

@@ -96,6 +96,22 @@ pub enum Delivery {
         /// Up to where.
         cursor: Cursor,
     },
+    /// The log is away: nothing comes from this stream until it is [`Delivery::Restored`]. Once per outage; one that is
+    /// over within [`shared::limits::OUTAGE_GRACE`] is not told.
+    Degraded {
+        /// Which stream.
+        stream: StreamName,
+        /// Since when, in milliseconds since the Unix epoch.
+        since_ms: u64,
+    },
+    /// The log is back and the stream was read again. For a subscription that was live it is live again: what was
+    /// added meanwhile has been delivered. Only after [`Delivery::Degraded`].
+    Restored {
+        /// Which stream.
+        stream: StreamName,
+        /// Up to where it has been delivered.
+        cursor: Cursor,
+    },
     /// The subscription's `until` is reached; the stream has been removed from the subscriber.
     Ended {
         /// Which stream.

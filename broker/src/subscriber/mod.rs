@@ -314,13 +314,14 @@ impl Subscriber {
     /// Delivers by entry ID over all streams. A stream that is catching up and has no page yet holds the others up:
     /// its next entry may be older than theirs. Whether it ended because there was no room for more.
     fn merge(&mut self, max_bytes: usize, out: &mut Vec<Delivery>) -> bool {
+        let mut left = max_bytes;
         while let Some(index) = self.ready.pop_front() {
             if let Some(Some(slot)) = self.slots.get_mut(index as usize) {
                 slot.ready = false;
+                slot.tell_degraded(out, &mut left);
                 slot.refill(&self.log, max_bytes);
             }
         }
-        let mut left = max_bytes;
         while left > 0 {
             let mut oldest: Option<(EntryId, usize)> = None;
             for (index, slot) in self.slots.iter_mut().enumerate() {

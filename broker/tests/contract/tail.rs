@@ -28,6 +28,8 @@ struct Position {
     cursor: Cursor,
     filtered: bool,
     caught_up: bool,
+    /// It was told that the log is away.
+    away: bool,
 }
 
 impl Tail {
@@ -74,6 +76,7 @@ impl Tail {
             cursor: joined.cursor,
             filtered,
             caught_up: false,
+            away: false,
         };
         self.positions.insert(stream.clone(), position);
         joined
@@ -191,6 +194,8 @@ fn stream_of(delivery: &Delivery) -> &StreamName {
         | Delivery::Unverified { stream, .. }
         | Delivery::CaughtUp { stream, .. }
         | Delivery::Passed { stream, .. }
+        | Delivery::Degraded { stream, .. }
+        | Delivery::Restored { stream, .. }
         | Delivery::Ended { stream, .. } => stream,
     }
 }
@@ -224,6 +229,11 @@ impl Position {
             }
             Delivery::Passed { cursor, .. } => {
                 assert!(self.filtered, "only a filter passes over events");
+                self.forward(*cursor);
+            }
+            Delivery::Degraded { .. } => assert!(!std::mem::replace(&mut self.away, true), "once"),
+            Delivery::Restored { cursor, .. } => {
+                assert!(std::mem::take(&mut self.away), "behind `degraded` alone");
                 self.forward(*cursor);
             }
             Delivery::Ended { cursor, .. } => self.forward(*cursor),

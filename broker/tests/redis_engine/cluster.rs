@@ -74,7 +74,7 @@ async fn receive(
                     let numbers = received.entry(entry.stream.clone()).or_default();
                     numbers.push(n.parse().unwrap());
                 }
-                Delivery::CaughtUp { .. } => {}
+                Delivery::CaughtUp { .. } | Delivery::Degraded { .. } | Delivery::Restored { .. } => {}
                 other => panic!("{other:?}"),
             }
         }

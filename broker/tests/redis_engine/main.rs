@@ -15,6 +15,7 @@ mod hung;
 mod idle;
 mod keyed_order;
 mod lost_replies;
+mod outage_notices;
 mod reading;
 mod restart;
 mod retention;

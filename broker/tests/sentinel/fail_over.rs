@@ -60,7 +60,8 @@ impl Reader {
                 self.resets += 1;
                 self.cursor = cursor;
             }
-            Delivery::CaughtUp { cursor, .. } => self.cursor = cursor,
+            Delivery::CaughtUp { cursor, .. } | Delivery::Restored { cursor, .. } => self.cursor = cursor,
+            Delivery::Degraded { .. } => {}
             other => panic!("{other:?}"),
         }
     }

@@ -44,26 +44,31 @@ pub(crate) enum Notice {
     CaughtUp,
     /// The filter held events back; the position moves on.
     Passed,
+    /// The log is back, and what was added meanwhile has been delivered.
+    Restored,
 }
 
 impl Notice {
     /// The names of all of them: an entry of such a name could be taken for one.
-    const NAMES: [&str; 5] = [
+    const NAMES: [&str; 7] = [
         "stream:gap",
         "stream:reset",
         "stream:unverified",
         "stream:caught_up",
         "stream:cursor",
+        "stream:restored",
+        "stream:degraded",
     ];
 
     const fn name(self) -> &'static str {
-        let [gap, reset, unverified, caught_up, cursor] = Self::NAMES;
+        let [gap, reset, unverified, caught_up, cursor, restored, _] = Self::NAMES;
         match self {
             Self::Gap(_) => gap,
             Self::Reset => reset,
             Self::Unverified => unverified,
             Self::CaughtUp => caught_up,
             Self::Passed => cursor,
+            Self::Restored => restored,
         }
     }
 }
@@ -92,6 +97,14 @@ pub(crate) fn notice(notice: Notice, stream: &StreamName, cursor: Cursor, out: &
         let _ = write!(out, ",\"lost\":{lost}");
     }
     let _ = write!(out, ",\"cursor\":\"{cursor}\"}}");
+}
+
+/// That the log is away, as an open array: it says nothing of the position, so no offset stands behind it.
+pub(crate) fn degraded(stream: &StreamName, since_ms: u64, out: &mut Vec<u8>) {
+    let [.., name] = Notice::NAMES;
+    let _ = write!(out, "[\"{name}\",{{\"stream\":\"{stream}\",\"since\":");
+    push_json_time(out, since_ms);
+    out.push(b'}');
 }
 
 /// What [`pack`] has put together.

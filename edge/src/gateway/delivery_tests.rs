@@ -207,12 +207,19 @@ fn notices_byte_for_byte() {
         (Notice::Unverified, "unverified"),
         (Notice::CaughtUp, "caught_up"),
         (Notice::Passed, "cursor"),
+        (Notice::Restored, "restored"),
     ] {
         assert_eq!(
             told(what),
             format!(r#"["stream:{name}",{{"stream":"a","cursor":"7-0.3"}}"#)
         );
     }
+    let mut out = Vec::new();
+    degraded(&"a".parse().unwrap(), 1_767_225_600_000, &mut out);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        r#"["stream:degraded",{"stream":"a","since":"2026-01-01T00:00:00.000Z"}"#
+    );
 }
 
 /// Values as publishers send them, with what a client makes of each.

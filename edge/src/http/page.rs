@@ -164,7 +164,11 @@ async fn wait_for_event(
         for delivery in deliveries.drain(..) {
             match delivery {
                 Delivery::Passed { cursor: passed, .. } => cursor = passed,
-                Delivery::CaughtUp { .. } | Delivery::Unverified { .. } | Delivery::Ephemeral(_) => {}
+                Delivery::CaughtUp { .. }
+                | Delivery::Unverified { .. }
+                | Delivery::Degraded { .. }
+                | Delivery::Restored { .. }
+                | Delivery::Ephemeral(_) => {}
                 Delivery::Event(_)
                 | Delivery::Gap { .. }
                 | Delivery::Reset { .. }

@@ -37,6 +37,8 @@ impl Gauges {
                 Delivery::Ephemeral(_)
                 | Delivery::CaughtUp { .. }
                 | Delivery::Passed { .. }
+                | Delivery::Degraded { .. }
+                | Delivery::Restored { .. }
                 | Delivery::Ended { .. } => {}
             }
         }

@@ -7,6 +7,7 @@ use std::fmt::Display;
 use broker::Delivery;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
+use shared::time::push_rfc3339;
 use shared::{Cursor, Entry, EntryId, StreamName, Verdict, wire};
 
 use super::fields::Ref;
@@ -83,6 +84,18 @@ pub(crate) enum Reply<'a> {
         #[serde(serialize_with = "text")]
         cursor: Cursor,
     },
+    /// The log is away. It says nothing of the position, so it has no cursor.
+    Degraded {
+        stream: &'a StreamName,
+        #[serde(serialize_with = "time")]
+        since: u64,
+    },
+    /// The log is back, and what was added meanwhile has been delivered.
+    Restored {
+        stream: &'a StreamName,
+        #[serde(serialize_with = "text")]
+        cursor: Cursor,
+    },
     /// The subscription's `until` is reached.
     Ended {
         stream: &'a StreamName,
@@ -131,6 +144,14 @@ fn some_text<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Res
         Some(value) => text(value, serializer),
         None => serializer.serialize_none(),
     }
+}
+
+/// Milliseconds since the Unix epoch, as RFC 3339.
+fn time<S: Serializer>(ms: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut out = Vec::new();
+    let known = push_rfc3339(&mut out, *ms);
+    let text = String::from_utf8(out).ok().filter(|_| known);
+    text.serialize(serializer)
 }
 
 impl Reply<'_> {
@@ -204,6 +225,14 @@ pub(crate) fn delivery(format: Format, delivery: &Delivery) -> Option<Bytes> {
             cursor: *cursor,
         },
         Delivery::Passed { stream, cursor } => Reply::Cursor {
+            stream,
+            cursor: *cursor,
+        },
+        Delivery::Degraded { stream, since_ms } => Reply::Degraded {
+            stream,
+            since: *since_ms,
+        },
+        Delivery::Restored { stream, cursor } => Reply::Restored {
             stream,
             cursor: *cursor,
         },

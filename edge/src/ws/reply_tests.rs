@@ -66,6 +66,20 @@ fn replies_say_the_same_in_both_encodings() {
             json!({"type": "error", "ref": -1, "error": {"code": "wrong_type", "message": "no"}}),
         ),
         (
+            Reply::Degraded {
+                stream: &stream,
+                since: 1_767_225_600_000,
+            },
+            json!({"type": "degraded", "stream": "doc:1", "since": "2026-01-01T00:00:00.000Z"}),
+        ),
+        (
+            Reply::Restored {
+                stream: &stream,
+                cursor,
+            },
+            json!({"type": "restored", "stream": "doc:1", "cursor": "5-1.9"}),
+        ),
+        (
             Reply::CaughtUp {
                 stream: &stream,
                 cursor,

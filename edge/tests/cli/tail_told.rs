@@ -95,6 +95,25 @@ async fn losses_are_told_with_their_count_and_in_the_exit_status() {
 }
 
 #[tokio::test]
+async fn an_outage_is_told_in_a_line_each_and_is_no_loss() {
+    let edge = FakeEdge::start().await;
+    let weir = tail(&edge, &["--from", "1-0.1", "--no-follow"]);
+    let mut request = edge.request().await;
+    request.begin_lines().await;
+    let away = r#"{"control":"degraded","stream":"a","since":"2026-01-01T00:00:00.000Z"}"#;
+    let back = r#"{"control":"restored","stream":"a","cursor":"2-0.2"}"#;
+    request
+        .chunk(&format!("{away}\n{}{back}\n{CAUGHT_UP}", event(2)))
+        .await;
+    let ended = weir.ended().await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "event 2\n"));
+    assert_eq!(
+        ended.stderr,
+        "weir: a: the log is away, nothing comes until it is back\nweir: a: the log is back\n"
+    );
+}
+
+#[tokio::test]
 async fn ctrl_c_tells_the_cursor_and_how_to_go_on() {
     let edge = FakeEdge::start().await;
     let mut weir = tail(&edge, &["--from", "start", "--event", "it's"]);

@@ -7,7 +7,7 @@ use std::io;
 use serde::Deserialize;
 use shared::{Cursor, EntryId, MultiCursor, StreamName};
 
-use crate::checker::Event;
+use crate::checker::{Event, Outage};
 use crate::events::Data;
 
 /// Where a subscriber goes on, as it was told: one token over HTTP, one for each stream over WebSocket.
@@ -75,6 +75,8 @@ pub enum Kind {
     Reset,
     /// Nothing can be proven.
     Unverified,
+    /// The log is away, or back.
+    Outage(Outage),
     /// A WebSocket subscription stands.
     Subscribed,
     /// Only the position, or nothing at all.
@@ -157,7 +159,9 @@ impl Fields {
             });
         };
         let mut wire = Wire::parse(data.as_bytes())?;
-        if wire.cursor.is_none() || wire.cursor != self.id {
+        // What says nothing of the position leaves the client's as it is.
+        let moves_nothing = self.name.as_deref() == Some("degraded");
+        if wire.cursor.is_none() != moves_nothing || wire.cursor != self.id {
             return Err(broken(&format!("id {:?} with {data}", self.id)));
         }
         wire.control = self.name;
@@ -175,6 +179,7 @@ struct Wire {
     stream: Option<StreamName>,
     data: Option<Data>,
     lost: Option<u64>,
+    since: Option<String>,
     cursor: Option<String>,
     error: Option<serde_json::Value>,
 }
@@ -198,6 +203,7 @@ impl Wire {
             stream,
             data,
             lost,
+            since,
             cursor,
             ..
         } = self;
@@ -211,12 +217,18 @@ impl Wire {
             Some("gap") => Kind::Gap(lost.ok_or_else(|| broken("a gap without a count"))?),
             Some("reset") => Kind::Reset,
             Some("unverified") => Kind::Unverified,
+            Some("degraded") => {
+                since.ok_or_else(|| broken("degraded without a time"))?;
+                Kind::Outage(Outage::Degraded)
+            }
+            Some("restored") => Kind::Outage(Outage::Restored),
             Some("subscribed") => Kind::Subscribed,
             Some("caught_up" | "cursor" | "reconnect" | "ended") => Kind::Other,
             Some(other) => return Err(broken(&format!("unknown frame {other:?}"))),
         };
         let about_a_stream = !matches!(kind, Kind::Other);
-        if about_a_stream && (stream.is_none() || cursor.is_none()) {
+        let moves = kind != Kind::Outage(Outage::Degraded);
+        if about_a_stream && (stream.is_none() || cursor.is_some() != moves) {
             return Err(broken("no stream or no cursor"));
         }
         Ok(Frame { stream, kind, cursor })
@@ -288,6 +300,32 @@ mod tests {
             (frame.kind, position.token.as_deref()),
             (Kind::Other, Some("4-0.9"))
         );
+    }
+
+    #[test]
+    fn an_outage_moves_nothing_until_it_is_over() {
+        let away = br#"{"control":"degraded","stream":"a","since":"2026-01-01T00:00:00.000Z"}"#;
+        let back = br#"{"control":"restored","stream":"a","cursor":"4-0.9"}"#;
+        let mut position = Position::new(&["a".parse().unwrap()], "start");
+        for (line, told, token) in [
+            (&away[..], Outage::Degraded, None),
+            (&back[..], Outage::Restored, Some("4-0.9")),
+        ] {
+            let frame = Frame::of_line(line).unwrap();
+            position.moved(&frame);
+            assert_eq!(
+                (frame.kind, position.token.as_deref()),
+                (Kind::Outage(told), token)
+            );
+        }
+        for wrong in [
+            r#"{"control":"degraded","stream":"a"}"#,
+            r#"{"control":"degraded","stream":"a","since":"t","cursor":"4-0.9"}"#,
+            r#"{"control":"restored","stream":"a"}"#,
+            r#"{"control":"restored","cursor":"4-0.9"}"#,
+        ] {
+            Frame::of_line(wrong.as_bytes()).unwrap_err();
+        }
     }
 
     #[test]

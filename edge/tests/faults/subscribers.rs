@@ -10,7 +10,7 @@ use std::time::Duration;
 use shared::StreamName;
 use tokio::time::{sleep, timeout};
 
-use crate::checker::{Begin, Item};
+use crate::checker::{Begin, Item, Outages};
 use crate::frames::{Frame, Kind, Position};
 use crate::surroundings::Surroundings;
 use crate::tails::{Tail, Transport};
@@ -67,6 +67,8 @@ pub struct Record {
     pub connections: u64,
     /// Connections that ended while a part of a frame had arrived.
     pub cut_in_mid_frame: u64,
+    /// What it was told of outages.
+    pub outages: Outages,
     /// How connections ended, and how often.
     pub endings: BTreeMap<String, u64>,
     /// Complete frames that could not be understood, each with the reason.
@@ -108,6 +110,7 @@ impl Subscriber {
                 plan,
                 connections: 0,
                 cut_in_mid_frame: 0,
+                outages: Outages::default(),
                 endings: BTreeMap::new(),
                 broken: Vec::new(),
             },
@@ -130,6 +133,7 @@ impl Subscriber {
                 .as_ref()
                 .map_or_else(ToString::to_string, |()| "well".to_owned());
             *self.record.endings.entry(how).or_default() += 1;
+            self.record.outages.disconnected();
             if let Err(error) = ended
                 && error.kind() == io::ErrorKind::InvalidData
             {
@@ -197,6 +201,14 @@ impl Subscriber {
                 Item::Reset { resumes_after }
             }
             Kind::Unverified => Item::Unverified,
+            Kind::Outage(outage) => {
+                let told = frame
+                    .stream
+                    .as_ref()
+                    .map(|of| self.record.outages.take(of, outage));
+                self.record.broken.extend(told.and_then(Result::err));
+                return Ok(());
+            }
             Kind::Subscribed | Kind::Other => return Ok(()),
         };
         if let Item::Event { event, .. } = &item {
@@ -231,7 +243,8 @@ impl Subscriber {
             Some(Item::Event { event, .. }) => last.get(stream) == Some(&event.id),
             _ => false,
         };
-        self.record.items.iter().all(reached)
+        // Behind the last event it may still be told that an outage is over.
+        self.record.items.iter().all(reached) && !self.record.outages.is_open()
     }
 
     fn is_over(&self) -> bool {

@@ -132,6 +132,17 @@ impl Stage {
         } else if let Some(parts) = trim.captures(command) {
             self.log
                 .trim(&parts[1].parse().unwrap(), parts[2].parse().unwrap());
+        } else if command == "redis-cli SHUTDOWN" {
+            // This log has no Redis: what is followed is said to be away, as that engine does.
+            let now_ms = self.clock.now_ms();
+            let channels = self.log.hub().channels();
+            channels.iter().for_each(|channel| channel.lose(now_ms));
+        } else if command == "redis-server" {
+            self.log
+                .hub()
+                .channels()
+                .iter()
+                .for_each(|channel| channel.regain());
         } else if command == "the connection is lost" {
             self.socket = connect(&self.edge).await;
         } else {
@@ -201,7 +212,15 @@ fn the_document_names_every_event() {
         .lines()
         .filter_map(|line| line.strip_prefix("| `stream:")?.split('`').next())
         .collect();
-    let told = ["caught_up", "cursor", "gap", "reset", "unverified"];
+    let told = [
+        "caught_up",
+        "cursor",
+        "degraded",
+        "gap",
+        "reset",
+        "restored",
+        "unverified",
+    ];
     assert_eq!(named, told.into_iter().collect());
     for built_in in ["subscribe", "unsubscribe", "publish", "history"] {
         assert!(DOCUMENT.contains(&format!("\n### {built_in}\n")), "{built_in}");

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use shared::{Cursor, EntryId, StreamName};
 
-use crate::checker::{Event, Item};
+use crate::checker::{Event, Item, Outage};
 use crate::events::Data;
 
 /// What a server's events look like.
@@ -28,6 +28,8 @@ pub struct Told {
     pub stream: StreamName,
     /// What; `None`: only the position.
     pub item: Option<Item>,
+    /// The log is away, or back.
+    pub outage: Option<Outage>,
     /// Where to go on after it.
     pub cursor: Option<String>,
 }
@@ -40,8 +42,9 @@ pub type Subscribe = (Value, Vec<StreamName>);
 struct Meta {
     stream: StreamName,
     id: Option<String>,
-    cursor: String,
+    cursor: Option<String>,
     lost: Option<u64>,
+    since: Option<String>,
 }
 
 /// What Weir's `subscribe` is answered with.
@@ -93,12 +96,15 @@ fn read_weir(event: &Received) -> Result<Told, String> {
     let array: Vec<&RawValue> = serde_json::from_slice(&event.array).map_err(|error| error.to_string())?;
     let parse = |raw: &RawValue| serde_json::from_str::<Meta>(raw.get()).map_err(|error| error.to_string());
     let (name, data, meta) = match array.as_slice() {
+        // It says nothing of the position, so it has no offset either.
+        [name, meta] if name.get() == "\"stream:degraded\"" => return degraded(parse(meta)?),
         [name, meta, offset] => (name, None, meta).with_offset(offset)?,
         [name, data, meta, offset] => (name, Some(data), meta).with_offset(offset)?,
         _ => return Err("so many arguments".to_owned()),
     };
     let meta = parse(meta)?;
-    let cursor: Cursor = meta.cursor.parse().map_err(|_| "not a cursor")?;
+    let text = meta.cursor.ok_or("no cursor")?;
+    let cursor: Cursor = text.parse().map_err(|_| "not a cursor")?;
     let name: String = serde_json::from_str(name.get()).map_err(|error| error.to_string())?;
     let item = match (name.as_str(), data) {
         ("stream:gap", None) => Some(Item::Gap {
@@ -108,7 +114,7 @@ fn read_weir(event: &Received) -> Result<Told, String> {
             resumes_after: cursor.id,
         }),
         ("stream:unverified", None) => Some(Item::Unverified),
-        ("stream:caught_up" | "stream:cursor", None) => None,
+        ("stream:caught_up" | "stream:cursor" | "stream:restored", None) => None,
         (_, Some(data)) => {
             if meta.id != Some(cursor.id.to_string()) {
                 return Err("id and cursor do not fit".to_owned());
@@ -123,7 +129,20 @@ fn read_weir(event: &Received) -> Result<Told, String> {
     Ok(Told {
         stream: meta.stream,
         item,
-        cursor: Some(meta.cursor),
+        outage: (name == "stream:restored").then_some(Outage::Restored),
+        cursor: Some(text),
+    })
+}
+
+fn degraded(meta: Meta) -> Result<Told, String> {
+    if meta.since.is_none() || meta.cursor.is_some() {
+        return Err("degraded is told with its time, and with nothing else".to_owned());
+    }
+    Ok(Told {
+        stream: meta.stream,
+        item: None,
+        outage: Some(Outage::Degraded),
+        cursor: None,
     })
 }
 
@@ -164,6 +183,7 @@ fn read_node(event: &Received, producers: &[StreamName]) -> Result<Told, String>
     Ok(Told {
         stream,
         item: Some(Item::Event { event, ordinal: None }),
+        outage: None,
         cursor: None,
     })
 }
@@ -236,6 +256,21 @@ mod tests {
         assert_eq!(read(reset), Ok(Some(Item::Reset { resumes_after })));
         let caught_up = r#"["stream:caught_up",{"stream":"a","cursor":"5-1.7"},"o"]"#;
         assert_eq!(read(caught_up), Ok(None));
+    }
+
+    #[test]
+    fn an_outage_has_an_offset_only_when_it_is_over() {
+        let read = |array: &str| {
+            let told = Dialect::Weir.read(&received(array))?;
+            Ok((told.outage, told.cursor))
+        };
+        let away = r#"["stream:degraded",{"stream":"a","since":"2026-01-01T00:00:00.000Z"}]"#;
+        assert_eq!(read(away), Ok((Some(Outage::Degraded), None)));
+        let back = r#"["stream:restored",{"stream":"a","cursor":"5-1.7"},"o"]"#;
+        assert_eq!(read(back), Ok((Some(Outage::Restored), Some("5-1.7".to_owned()))));
+        let wrong = r#"["stream:degraded",{"stream":"a","since":"t"},"o"]"#;
+        let error: Result<_, String> = read(wrong);
+        error.unwrap_err();
     }
 
     #[test]

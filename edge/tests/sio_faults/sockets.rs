@@ -12,7 +12,7 @@ use benches::client::{Client, Event, Options, Reason, Received, Transports};
 use shared::{Cursor, StreamName};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::checker::{Begin, Item};
+use crate::checker::{Begin, Item, Outages};
 use crate::dialect::{Dialect, Subscribed};
 use crate::surroundings::Surroundings;
 
@@ -103,6 +103,8 @@ pub struct Record {
     pub renamed: u64,
     /// Subscriptions that were refused, and asked for again.
     pub refused: u64,
+    /// What it was told of outages.
+    pub outages: Outages,
     /// How connections ended, and how often.
     pub endings: BTreeMap<String, u64>,
     /// Events that could not be understood, each with the reason.
@@ -177,6 +179,7 @@ impl Socket {
                 sent_away: 0,
                 renamed: 0,
                 refused: 0,
+                outages: Outages::default(),
                 endings: BTreeMap::new(),
                 broken: Vec::new(),
                 diary: Vec::new(),
@@ -250,6 +253,7 @@ impl Socket {
         let before = self.id.replace(id);
         let has_left = std::mem::take(&mut self.has_left);
         self.asked.clear();
+        self.record.outages.disconnected();
         if recovered {
             self.record.recovered += 1;
             self.record.renamed += u64::from(before != self.id);
@@ -278,6 +282,7 @@ impl Socket {
     }
 
     fn disconnected(&mut self, reason: Reason) {
+        self.record.outages.disconnected();
         if reason == Reason::Server {
             self.record.sent_away += 1;
         }
@@ -345,6 +350,10 @@ impl Socket {
             let why = format!("of a stream not asked for: {}", told.stream);
             return self.record.broken.push(why);
         };
+        if let Some(outage) = told.outage {
+            let told = self.record.outages.take(&told.stream, outage);
+            self.record.broken.extend(told.err());
+        }
         if let Some(item) = told.item {
             sessions.last_mut().unwrap().items.push(item);
             if let Item::Event { event, .. } = item {
@@ -372,7 +381,8 @@ impl Socket {
                 Item::Event { event, .. } => Some(last.get(stream) == Some(&event.id)),
                 _ => None,
             };
-        self.record.items.iter().all(|items| reached(items) == Some(true))
+        // Behind the last event it may still be told that an outage is over.
+        self.record.items.iter().all(|items| reached(items) == Some(true)) && !self.record.outages.is_open()
     }
 
     async fn keep_habit(&mut self) {

@@ -23,7 +23,7 @@ const DOCUMENT: &str = include_str!("../../docs/websocket.md");
 const FIRST_MS: u64 = 1_767_225_600_000;
 
 const CLIENT_FRAMES: [&str; 5] = ["subscribe", "unsubscribe", "publish", "page", "ping"];
-const SERVER_FRAMES: [&str; 13] = [
+const SERVER_FRAMES: [&str; 15] = [
     "subscribed",
     "unsubscribed",
     "published",
@@ -36,6 +36,8 @@ const SERVER_FRAMES: [&str; 13] = [
     "unverified",
     "cursor",
     "ended",
+    "degraded",
+    "restored",
     "error",
 ];
 
@@ -59,7 +61,7 @@ fn without_place(mut frame: Value) -> Value {
 }
 
 /// Does what a `$` line says.
-async fn elsewhere(log: &MemoryLog, command: &str) {
+async fn elsewhere(log: &MemoryLog, clock: &MemoryClock, command: &str) {
     let one = Regex::new(r"^weir publish (\S+) (?:'(.*)' --json|(\w+))(?: --event (\S+))?$").unwrap();
     let many = Regex::new(r"^seq (\d+) \| weir publish (\S+)$").unwrap();
     let trim = Regex::new(r"^redis-cli XTRIM weir:\{(.*)\} MAXLEN (\d+)$").unwrap();
@@ -74,6 +76,15 @@ async fn elsewhere(log: &MemoryLog, command: &str) {
         }
     } else if let Some(parts) = trim.captures(command) {
         log.trim(&parts[1].parse().unwrap(), parts[2].parse().unwrap());
+    } else if command == "redis-cli SHUTDOWN" {
+        // This log has no Redis: what is followed is said to be away, as that engine does.
+        let now_ms = clock.now_ms();
+        log.hub()
+            .channels()
+            .iter()
+            .for_each(|channel| channel.lose(now_ms));
+    } else if command == "redis-server" {
+        log.hub().channels().iter().for_each(|channel| channel.regain());
     } else {
         panic!("nobody knows how to {command}");
     }
@@ -99,7 +110,7 @@ async fn run(example: &[&str], encoding: Encoding) {
         let (mark, rest) = line.split_at(2);
         match mark {
             "$ " => {
-                elsewhere(&log, rest).await;
+                elsewhere(&log, &clock, rest).await;
                 clock.advance(Duration::from_secs(1));
             }
             "> " => client.send(serde_json::from_str(rest).unwrap()).await,

@@ -167,8 +167,8 @@ impl<T: Tally> Follower<T> {
                     }
                 }
                 (frame::TEXT, _) => {
-                    self.message(frame.payload)?;
-                    if let Some(stream) = self.stream_of(frame.payload) {
+                    let moves = self.message(frame.payload)?;
+                    if let Some(stream) = self.stream_of(frame.payload).filter(|_| moves) {
                         last[stream] = Some(frame.payload);
                     }
                 }
@@ -186,12 +186,15 @@ impl<T: Tally> Follower<T> {
         Ok(at)
     }
 
-    /// A packet; `true` if it is an event.
+    /// A packet; `true` if it is an event that a client would come back with.
     fn packet(&mut self, packet: &[u8], out: &mut Vec<u8>) -> anyhow::Result<bool> {
         match packet {
             [b'4', b'2', array @ ..] => {
                 match array.strip_prefix(b"[\"stream:") {
-                    Some(notice) => self.notice(word(notice), notice)?,
+                    Some(notice) => {
+                        self.notice(word(notice), notice)?;
+                        return Ok(word(notice) != DEGRADED);
+                    }
                     None => self.event(array)?,
                 }
                 return Ok(true);
@@ -230,15 +233,15 @@ impl<T: Tally> Follower<T> {
         Ok(false)
     }
 
-    /// A frame of `/v1/ws`.
-    fn message(&mut self, message: &[u8]) -> anyhow::Result<()> {
-        let kind = message.strip_prefix(br#"{"type":""#).unwrap_or_default();
-        match word(kind) {
-            b"event" => return self.event(message),
+    /// A frame of `/v1/ws`; `true` if it says where its stream stands.
+    fn message(&mut self, message: &[u8]) -> anyhow::Result<bool> {
+        let kind = word(message.strip_prefix(br#"{"type":""#).unwrap_or_default());
+        match kind {
+            b"event" => self.event(message)?,
             b"subscribed" => self.followed += 1,
             kind => self.notice(kind, message)?,
         }
-        Ok(())
+        Ok(kind != DEGRADED)
     }
 
     /// Which of its streams a frame of `/v1/ws` is about.
@@ -275,12 +278,15 @@ impl<T: Tally> Follower<T> {
                 let lost = std::str::from_utf8(&digits[..end.unwrap_or(digits.len())])?;
                 self.told_gone += lost.parse::<u64>()?;
             }
-            b"caught_up" | b"cursor" => {}
+            b"caught_up" | b"cursor" | b"degraded" | b"restored" => {}
             _ => bail!("the server tells {}", text(notice)),
         }
         Ok(())
     }
 }
+
+/// The notice that says nothing of a position.
+const DEGRADED: &[u8] = b"degraded";
 
 /// What a client would come back with after this message.
 fn position_in(dialect: Dialect, message: &[u8]) -> Option<String> {

@@ -86,6 +86,8 @@ fn a_socketio_client_comes_back_with_its_offset_and_tells_what_comes() {
         format!(r#"42["message",{},{{}},"o3"]"#, event(1)),
         r#"42["stream:gap",{"stream":"s","lost":2,"cursor":"1"},"o4"]"#.to_owned(),
         format!(r#"42["message",{},{{}},"o5"]"#, event(4)),
+        // It says nothing of the position.
+        r#"42["stream:degraded",{"stream":"s","since":"t"}]"#.to_owned(),
         "2".to_owned(),
     ];
     let said = told(&mut client, &again);
@@ -121,6 +123,7 @@ fn a_websocket_client_comes_back_with_the_cursor_of_each_stream() {
         subscribed("b"),
         event_of("b", 7, "3-0.3"),
         event_of("a", 1, "4-0.4"),
+        r#"{"type":"degraded","stream":"a","since":"t"}"#.to_owned(),
     ];
     assert_eq!(told(&mut client, &more), subscribe("2-0.2", "now"));
     assert!(client.follows());

@@ -13,15 +13,17 @@
 //! | [`waiting`] | who is subscribed |
 //! | [`gather`] | when subscribers are told what was published |
 //! | [`ephemeral`] | ephemeral events |
+//! | [`outage`] | whether the log is away |
 
 mod ahead;
 mod ephemeral;
 mod gather;
+mod outage;
 mod ring;
 mod waiting;
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,7 @@ use ahead::Ahead;
 pub(crate) use ahead::AheadMark;
 use ephemeral::Ephemerals;
 use gather::Gather;
+pub(crate) use outage::Sight;
 pub(crate) use ring::{Epoch, Join, Pull};
 
 /// A ring that was idle this long is given up when memory gets tight.
@@ -50,6 +53,8 @@ pub struct Channel {
     state: Mutex<State>,
     /// The number of the ephemeral event that comes next, so that nobody needs to look who has them all.
     ephemeral_end: AtomicU64,
+    /// A [`Sight`], changed under the lock and looked at without it.
+    sight: AtomicU32,
     opened: Notify,
     /// Lets one near miss of the ring at a time read from the log; the others then find what it put in front.
     pub(crate) backfill: tokio::sync::Mutex<()>,
@@ -76,6 +81,8 @@ struct State {
     ephemerals: Option<Box<Ephemerals>>,
     unattended_since: Instant,
     published_at: Instant,
+    /// Since when sight of the stream has been lost, if it is: milliseconds since the Unix epoch.
+    lost_since_ms: u64,
     closed: bool,
 }
 
@@ -110,6 +117,7 @@ impl Channel {
             ephemerals: None,
             unattended_since: now,
             published_at: now,
+            lost_since_ms: 0,
             closed: false,
         };
         Self {
@@ -120,6 +128,7 @@ impl Channel {
             budget,
             state: Mutex::new(state),
             ephemeral_end: AtomicU64::new(0),
+            sight: AtomicU32::new(0),
             opened: Notify::new(),
             backfill: tokio::sync::Mutex::default(),
         }

@@ -80,6 +80,11 @@ impl Doorbell {
         std::mem::take(&mut *lock(&self.news))
     }
 
+    /// Takes only what is to be done with streams: for a tail that has no connection, and reads everything when it has.
+    pub(super) fn take_changes(&self) -> Vec<(Wish, Arc<Channel>)> {
+        std::mem::take(&mut lock(&self.news).changes)
+    }
+
     /// Waits until there is something to take; may also return for nothing. Cancel-safe.
     pub(super) async fn rung(&self) {
         self.notify.notified().await;

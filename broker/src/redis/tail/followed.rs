@@ -86,6 +86,17 @@ impl Followed {
         }
     }
 
+    /// The node has been away since then, in milliseconds since the Unix epoch.
+    pub(super) fn lose(&self, since_ms: u64) {
+        self.channel.lose_by(self.lease, since_ms);
+    }
+
+    /// All that is there has been read and published: if the node was away, it is not any more.
+    fn all_read(&self) -> Outcome {
+        self.channel.regain_by(self.lease);
+        Outcome::Done
+    }
+
     /// [`Plan::Verify`] is about to be carried out.
     pub(super) fn verifying(&mut self) {
         self.ahead = self.channel.ahead();
@@ -110,6 +121,7 @@ impl Followed {
     pub(super) fn opened(&mut self, view: &StreamView) {
         self.go_on_from(view);
         self.channel.open_by(self.lease, view.head());
+        self.all_read();
     }
 
     /// The answer to [`Plan::Fast`], read with a limit of `limit` entries.
@@ -134,10 +146,10 @@ impl Followed {
                 self.must_verify();
                 return Outcome::Again;
             }
-            return Outcome::Done;
+            return self.all_read();
         }
         self.publish(position, entries.into_iter().skip(1));
-        if full { Outcome::Again } else { Outcome::Done }
+        if full { Outcome::Again } else { self.all_read() }
     }
 
     /// The answer to [`Plan::Verify`], read with a limit of `limit` entries.
@@ -169,7 +181,7 @@ impl Followed {
         }
         self.anchored = present || !entries.is_empty();
         self.publish(position, entries.into_iter());
-        if full { Outcome::Again } else { Outcome::Done }
+        if full { Outcome::Again } else { self.all_read() }
     }
 
     /// What has been published does not join the log any more: subscribers find out from the log, each for itself.
@@ -181,7 +193,7 @@ impl Followed {
         metrics::counter!("weir_tail_rejoins_total").increment(1);
         self.go_on_from(view);
         self.channel.invalidate_by(self.lease, view.head());
-        Outcome::Done
+        self.all_read()
     }
 
     fn go_on_from(&mut self, view: &StreamView) {

@@ -9,6 +9,8 @@
 mod blocking;
 mod doorbell;
 mod followed;
+mod opening;
+mod outage;
 mod reads;
 mod run;
 #[cfg(test)]

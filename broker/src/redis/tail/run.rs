@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Value, cmd};
-use shared::limits::{TAIL_CHECK_INTERVAL, TAIL_CHECKS_PER_INTERVAL_MAX, TAIL_PING_INTERVAL, TAIL_TIMEOUT};
+use redis::cmd;
+use shared::limits::{TAIL_CHECK_INTERVAL, TAIL_CHECKS_PER_INTERVAL_MAX, TAIL_PING_INTERVAL};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::super::TailMode;
-use super::super::connect::{Connection, Connector, Purpose};
+use super::super::connect::{Connection, Connector};
 use super::super::fault::Fault;
 use super::super::gauge::Usable;
 use super::super::keys::KeyTemplate;
@@ -23,6 +23,8 @@ use super::super::topology::Guide;
 use super::blocking::Blocking;
 use super::doorbell::{Doorbell, Wish};
 use super::followed::Followed;
+use super::opening::{Tracked, open};
+use super::outage::Outage;
 use super::tracking::Tracking;
 use crate::Channel;
 use crate::backoff::Backoff;
@@ -47,12 +49,16 @@ pub(super) async fn run(
         dirty: VecDeque::new(),
         check_queue: VecDeque::new(),
         blocking: None,
+        outage: Outage::default(),
+        asked_at: None,
     };
     let mut backoff = Backoff::new();
     let mut told = false;
     loop {
         let attempt = async {
-            let connection = tail.connect(&connector, mode).await?;
+            let opening = open(&connector, tail.doorbell.button(), mode);
+            let (connection, tracking) = tail.meanwhile(opening).await?;
+            tail.begin(&connector, tracking)?;
             backoff.reset();
             told = false;
             let _usable = Usable::count("tail");
@@ -62,8 +68,7 @@ pub(super) async fn run(
             () = stop.cancelled() => return,
             ended = attempt => ended,
         };
-        tail.live.store(false, Ordering::Relaxed);
-        tail.guide.lost();
+        tail.lost();
         metrics::counter!("weir_tail_reconnects_total").increment(1);
         let pause = backoff.next_pause();
         match fault {
@@ -78,7 +83,7 @@ pub(super) async fn run(
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = tail.meanwhile(tokio::time::sleep(pause)) => {}
         }
     }
 }
@@ -102,36 +107,18 @@ pub(super) struct TailLoop {
     check_queue: VecDeque<(Key, Arc<Channel>)>,
     tracking: Tracking,
     blocking: Option<Blocking>,
+    outage: Outage,
+    /// When the server was asked for what it has yet to answer.
+    asked_at: Option<Instant>,
 }
 
 impl TailLoop {
-    /// Opens the connection and arranges for the bell. Every stream is read once after this.
-    async fn connect(&mut self, connector: &Connector, mode: TailMode) -> Result<Connection, Fault> {
-        let purpose = Purpose {
-            response_timeout: Some(TAIL_TIMEOUT),
-            pushes: Some(self.doorbell.button()),
-            ..Purpose::default()
-        };
-        let mut connection = connector.open(&purpose).await.map_err(|e| Fault::of(&e))?;
+    /// A connection was opened. Every stream is read once after this.
+    fn begin(&mut self, connector: &Connector, tracked: Tracked) -> Result<(), Fault> {
         self.blocking = None;
+        self.outage.connected();
         self.tracking.begin();
-        let tracking = match mode {
-            TailMode::Blocking => None,
-            TailMode::Auto => {
-                let command = cmd("CLIENT").arg("TRACKING").arg("ON").take();
-                match connection
-                    .req_packed_command(&command)
-                    .await
-                    .map_err(|e| Fault::of(&e))
-                {
-                    Ok(Value::ServerError(error)) => Some(Err(Fault::of_server(&error))),
-                    Ok(_) => Some(Ok(())),
-                    Err(fault @ Fault::Refused(_)) => Some(Err(fault)),
-                    Err(fault) => return Err(fault),
-                }
-            }
-        };
-        match tracking {
+        match tracked {
             Some(Ok(())) => {}
             Some(Err(_)) | None if self.guide.in_cluster() => {
                 return Err(Fault::Refused(
@@ -153,7 +140,44 @@ impl TailLoop {
             blocking = self.blocking.is_some(),
             "the tail is connected"
         );
-        Ok(connection)
+        Ok(())
+    }
+
+    /// There is no connection any more.
+    fn lost(&mut self) {
+        self.live.store(false, Ordering::Relaxed);
+        self.outage
+            .lost(self.asked_at.take().unwrap_or_else(Instant::now));
+        self.guide.lost();
+    }
+
+    /// Waits for `work` while there is no connection, and tells meanwhile who has to know.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = self.outage.due() => {
+                    self.outage.tell();
+                    self.tell_outage();
+                }
+                // In a cluster a stream may come here that another node had, and be away from now on.
+                () = self.doorbell.rung() => {
+                    let changes = self.doorbell.take_changes();
+                    if !changes.is_empty() {
+                        self.take_changes(changes);
+                        self.tell_outage();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells everybody that the node is away, if it is time for that; those who know it already are not told again.
+    fn tell_outage(&self) {
+        if let Some(since_ms) = self.outage.told_since_ms() {
+            self.streams.values().for_each(|followed| followed.lose(since_ms));
+        }
     }
 
     /// Reads what rings, until the connection fails.
@@ -166,23 +190,32 @@ impl TailLoop {
             self.adapt_tracking(&mut connection).await?;
             if self.dirty.is_empty() {
                 self.live.store(true, Ordering::Relaxed);
+                self.outage.over();
                 tokio::select! {
                     () = self.doorbell.rung() => {}
                     _ = checks.tick() => {
                         self.queue_checks();
                         if self.dirty.is_empty() && heard_at.elapsed() >= TAIL_PING_INTERVAL {
+                            self.asked_at = Some(Instant::now());
                             connection.req_packed_command(&cmd("PING")).await.map_err(|e| Fault::of(&e))?;
-                            heard_at = Instant::now();
+                            heard_at = self.answered();
                         }
                     }
                 }
                 continue;
             }
             let started = Instant::now();
+            self.asked_at = Some(started);
             self.read_dirty(&mut connection).await?;
-            heard_at = Instant::now();
+            heard_at = self.answered();
             metrics::histogram!("weir_redis_latency_seconds", "op" => "tail").record(started.elapsed());
         }
+    }
+
+    /// What was asked is answered.
+    fn answered(&mut self) -> Instant {
+        self.asked_at = None;
+        Instant::now()
     }
 
     /// Has the server ring in the way that suits the number of streams.
@@ -232,7 +265,26 @@ impl TailLoop {
     /// Takes over what the doorbell has collected.
     fn take_news(&mut self) -> Result<(), Fault> {
         let news = self.doorbell.take();
-        for (wish, channel) in news.changes {
+        self.take_changes(news.changes);
+        if news.lost {
+            return Err(Fault::Lost("the connection to Redis was lost"));
+        }
+        if news.all_dirty {
+            self.mark_all();
+        }
+        for key in &news.dirty {
+            self.tracking.rang(self.streams.contains_key(&key[..]));
+            self.mark(key);
+        }
+        if let Some(blocking) = &mut self.blocking {
+            blocking.follow(&self.streams);
+        }
+        Ok(())
+    }
+
+    /// Follows streams, and lets some go.
+    fn take_changes(&mut self, changes: Vec<(Wish, Arc<Channel>)>) {
+        for (wish, channel) in changes {
             let key: Key = self.keys.stream_key(channel.stream()).into_bytes().into();
             match wish {
                 Wish::Follow { asking } => {
@@ -248,20 +300,6 @@ impl TailLoop {
                 }
             }
         }
-        if news.lost {
-            return Err(Fault::Lost("the connection to Redis was lost"));
-        }
-        if news.all_dirty {
-            self.mark_all();
-        }
-        for key in &news.dirty {
-            self.tracking.rang(self.streams.contains_key(&key[..]));
-            self.mark(key);
-        }
-        if let Some(blocking) = &mut self.blocking {
-            blocking.follow(&self.streams);
-        }
-        Ok(())
     }
 
     /// Marks the streams whose check is due, a bounded number at a time, in turn.

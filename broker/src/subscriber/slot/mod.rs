@@ -1,6 +1,7 @@
 //! One stream of a subscriber: where it stands, what it holds, and whether it pages or is live.
 
 mod begin;
+mod outage;
 mod refill;
 
 use std::collections::VecDeque;
@@ -12,7 +13,7 @@ use shared::{Cursor, Entry, EntryId, StreamName, Verdict, time};
 
 use super::UNTIL_GRACE;
 use super::fetch::Fetch;
-use crate::hub::Attachment;
+use crate::hub::{Attachment, Sight};
 use crate::{Delivery, Filter, Log};
 
 /// Pages begin with this many entries, grow for a reader that is fast and shrink for one that is slow, so that slow
@@ -53,6 +54,8 @@ pub(super) struct Slot {
     /// How many entries the next page is to have.
     page_entries: u16,
     caught_up_told: bool,
+    /// What the reader knows of whether the log is away.
+    told: Sight,
     /// Whether it is in the subscriber's list of ready slots.
     pub(super) ready: bool,
 }
@@ -83,6 +86,7 @@ enum Item {
     Entry(Arc<Entry>),
     Verdict(Box<(Verdict, Cursor)>),
     CaughtUp,
+    Restored,
 }
 
 impl Slot {
@@ -93,6 +97,7 @@ impl Slot {
             passed: 0,
         };
         let matter = until.is_some() || !terms.filter.passes_all();
+        let told = place.channel.sight().untold();
         Self {
             place,
             terms: matter.then(|| Box::new(terms)),
@@ -106,6 +111,7 @@ impl Slot {
             heard: 0,
             page_entries: PAGE_ENTRIES_FIRST,
             caught_up_told: false,
+            told,
             ready: false,
         }
     }
@@ -158,7 +164,7 @@ impl Slot {
     pub(super) fn front_id(&self) -> Option<EntryId> {
         self.items.front().map(|item| match item {
             Item::Entry(entry) => entry.id(),
-            Item::Verdict(_) | Item::CaughtUp => EntryId::ZERO,
+            Item::Verdict(_) | Item::CaughtUp | Item::Restored => EntryId::ZERO,
         })
     }
 
@@ -170,6 +176,9 @@ impl Slot {
         out: &mut Vec<Delivery>,
         left: &mut usize,
     ) -> Step {
+        if self.tell_degraded(out, left) {
+            return Step::More;
+        }
         if let Some(step) = self.pass_on(out, left) {
             return step;
         }
@@ -214,6 +223,7 @@ impl Slot {
                 stream: stream(),
                 cursor: self.delivered,
             }),
+            Item::Restored => self.tell_restored(out),
             Item::Verdict(told) => {
                 let (verdict, cursor) = *told;
                 self.delivered = cursor;

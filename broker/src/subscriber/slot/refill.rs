@@ -129,6 +129,9 @@ impl Slot {
         };
         if let Some(join) = self.place.channel.join(self.fetched, Some(epoch)) {
             self.go_live(join);
+        } else if self.is_restored() {
+            // Who reads history may do so for long: that it can is told at once.
+            self.items.push_back(Item::Restored);
         }
     }
 
@@ -145,7 +148,7 @@ impl Slot {
         let Mode::Live(number) = self.mode else {
             return None;
         };
-        if !self.items.is_empty() || self.terms.is_some() || !self.caught_up_told {
+        if !self.items.is_empty() || self.terms.is_some() || !self.caught_up_told || self.told.is_lost() {
             return None;
         }
         let (bytes_max, before) = (*left, out.len());
@@ -171,6 +174,8 @@ impl Slot {
         bytes_max: usize,
         mut take: impl FnMut(&mut VecDeque<Item>, Arc<Entry>),
     ) -> Pulled {
+        // Before the ring is looked at: so everything is in it that was published before that was said.
+        let restored = self.is_restored();
         let (fetched, items) = (&mut self.fetched, &mut self.items);
         let mut hole = false;
         let pulled = self.place.channel.pull(number, bytes_max, |entry| {
@@ -204,6 +209,9 @@ impl Slot {
                 self.mode = Mode::Live(next);
                 if drained && !std::mem::replace(&mut self.caught_up_told, true) {
                     self.items.push_back(Item::CaughtUp);
+                }
+                if drained && restored {
+                    self.items.push_back(Item::Restored);
                 }
                 match drained {
                     true => Pulled::All,

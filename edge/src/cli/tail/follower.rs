@@ -177,6 +177,11 @@ impl Follower {
                 let text = format!("whether events of {of} are missing before this cannot be told{from}");
                 return Some(Notice::plain(text));
             }
+            ControlKind::Degraded => {
+                let text = format!("{of}: the log is away, nothing comes until it is back");
+                return Some(Notice::plain(text));
+            }
+            ControlKind::Restored => return Some(Notice::plain(format!("{of}: the log is back"))),
             _ => return None,
         };
         self.losses += 1;

@@ -57,6 +57,10 @@ pub(super) enum ControlKind {
     Cursor,
     /// The edge is going away; another one goes on.
     Reconnect,
+    /// The log is away.
+    Degraded,
+    /// The log is back.
+    Restored,
     /// `until` is reached.
     Ended,
     /// Something that a later version says.
@@ -127,6 +131,8 @@ impl ControlKind {
             "caught_up" => Self::CaughtUp,
             "cursor" => Self::Cursor,
             "reconnect" => Self::Reconnect,
+            "degraded" => Self::Degraded,
+            "restored" => Self::Restored,
             "ended" => Self::Ended,
             _ => Self::Unknown,
         }

@@ -199,6 +199,13 @@ impl Session {
                 Delivery::Reset { stream, cursor } => (stream, *cursor, Notice::Reset),
                 Delivery::Unverified { stream, cursor } => (stream, *cursor, Notice::Unverified),
                 Delivery::CaughtUp { stream, cursor } => (stream, *cursor, Notice::CaughtUp),
+                Delivery::Restored { stream, cursor } => (stream, *cursor, Notice::Restored),
+                Delivery::Degraded { stream, since_ms } => {
+                    let mut text = Vec::new();
+                    delivery::degraded(stream, *since_ms, &mut text);
+                    emit(&[Piece::Copied(&text), Piece::Copied(b"]")], &[]);
+                    continue;
+                }
                 // A subscription here has no end, so it is never told of one.
                 Delivery::Passed { stream, cursor } | Delivery::Ended { stream, cursor } => {
                     (stream, *cursor, Notice::Passed)

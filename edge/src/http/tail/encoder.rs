@@ -102,6 +102,15 @@ impl<F: Format> Encoder<F> {
                 self.pass(&stream, cursor);
                 self.caught_up(&stream, out);
             }
+            Delivery::Degraded { stream, since_ms } => {
+                let kind = NoticeKind::Degraded { since_ms };
+                let stream = Some(&stream);
+                out.push_with(|out| F::push_notice(out, &Notice { kind, stream }, None));
+            }
+            Delivery::Restored { stream, cursor } => {
+                self.pass(&stream, cursor);
+                self.notice(NoticeKind::Restored, &stream, out);
+            }
             Delivery::Ended { stream, cursor } => {
                 self.pass(&stream, cursor);
                 self.following = self.following.saturating_sub(1);
@@ -193,7 +202,7 @@ impl<F: Format> Encoder<F> {
         let stream = (!(whole_tail && merged)).then_some(stream);
         let cursor = self.position_text();
         self.untold_entries = 0;
-        out.push_with(|out| F::push_notice(out, &Notice { kind, stream }, &cursor));
+        out.push_with(|out| F::push_notice(out, &Notice { kind, stream }, Some(&cursor)));
     }
 
     fn progress(&mut self, out: &mut Chunks) {

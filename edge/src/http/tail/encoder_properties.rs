@@ -41,6 +41,8 @@ enum Step {
     Gap(u64),
     Reset,
     Unverified,
+    Degraded,
+    Restored,
     Passed(u64),
     Heartbeat,
 }
@@ -52,6 +54,8 @@ fn any_step() -> impl Strategy<Value = (usize, Step)> {
         1 => (1..9u64).prop_map(Step::Gap),
         1 => Just(Step::Reset),
         1 => Just(Step::Unverified),
+        1 => Just(Step::Degraded),
+        1 => Just(Step::Restored),
         2 => (1..1_500u64).prop_map(Step::Passed),
         1 => Just(Step::Heartbeat),
     ];
@@ -131,6 +135,19 @@ impl Model {
                     stream,
                 }
             }
+            Step::Degraded => {
+                // It has no cursor, and leaves the client's as it is.
+                let object = json!({"stream": stream, "since": "1970-01-01T00:00:00.007Z"});
+                self.told.push(("degraded".to_owned(), object, String::new()));
+                Delivery::Degraded { stream, since_ms: 7 }
+            }
+            Step::Restored => {
+                self.tell("restored", json!({"stream": stream}));
+                Delivery::Restored {
+                    cursor: self.advance(&stream, 0),
+                    stream,
+                }
+            }
             Step::Passed(by) => Delivery::Passed {
                 cursor: self.advance(&stream, by),
                 stream,
@@ -171,11 +188,12 @@ fn encode<F: Format>(streams: usize, steps: Vec<(usize, Step)>, share: bool) -> 
 
 fn told_by_sse(parser: &Parser) -> Vec<Told> {
     let told = |e: &Dispatched| {
-        (
-            e.event.clone(),
-            serde_json::from_str(&e.data).unwrap(),
-            e.last_event_id.clone(),
-        )
+        let object: Value = serde_json::from_str(&e.data).unwrap();
+        let cursor = match object.get("cursor") {
+            Some(_) => e.last_event_id.clone(),
+            None => String::new(),
+        };
+        (e.event.clone(), object, cursor)
     };
     parser.events.iter().map(told).collect()
 }
@@ -189,9 +207,16 @@ fn told_by_lines(bytes: &[u8]) -> (Vec<Told>, Option<String>) {
             continue;
         }
         let mut object: Value = serde_json::from_slice(line).unwrap();
-        let cursor = object["cursor"].as_str().unwrap().to_owned();
-        last = Some(cursor.clone());
         let control = object.as_object_mut().unwrap().remove("control");
+        let cursor = object
+            .get("cursor")
+            .map(|cursor| cursor.as_str().unwrap().to_owned());
+        assert_eq!(
+            cursor.is_none(),
+            control.as_ref().is_some_and(|of| of == "degraded")
+        );
+        last = cursor.clone().or(last);
+        let cursor = cursor.unwrap_or_default();
         match control.as_ref().map(|c| c.as_str().unwrap()) {
             Some("cursor") => {}
             kind => told.push((kind.unwrap_or("message").to_owned(), object, cursor)),
@@ -231,6 +256,7 @@ proptest! {
         let (told, last) = told_by_lines(&chunks.concat());
         prop_assert_eq!(told, model.told.clone());
         let moved = model.token() != Model::new(streams).token();
-        prop_assert_eq!(last, (moved || !model.told.is_empty()).then(|| model.token()));
+        let told = model.told.iter().any(|(kind, ..)| kind != "degraded");
+        prop_assert_eq!(last, (moved || told).then(|| model.token()));
     }
 }

@@ -44,6 +44,15 @@ fn documented(index: usize) -> &'static str {
     example.split("```").next().unwrap()
 }
 
+fn outage<F: Format>(encoder: &mut Encoder<F>, stream: StreamName, cursor: Cursor, out: &mut Chunks) {
+    let degraded = Delivery::Degraded {
+        stream: stream.clone(),
+        since_ms: 1_700_000_006_000,
+    };
+    encoder.encode(degraded, out);
+    encoder.encode(Delivery::Restored { stream, cursor }, out);
+}
+
 #[test]
 fn the_documented_frames() {
     let (mut encoder, mut out) = (one_stream::<Sse>(), Chunks::default());
@@ -74,6 +83,7 @@ fn the_documented_frames() {
         &mut out,
     );
     encoder.heartbeat(&mut out);
+    outage(&mut encoder, stream(), cursor(5), &mut out);
     encoder.farewell(2_000, &mut out);
     assert_eq!(text(out), documented(0));
 }
@@ -115,6 +125,7 @@ fn the_documented_lines() {
         },
         &mut out,
     );
+    outage(&mut encoder, name(1), cursor(1), &mut out);
     encoder.farewell(2_000, &mut out);
     assert_eq!(text(out), documented(1));
 }
@@ -164,6 +175,7 @@ fn a_position_with_a_verdict_to_come_stays() {
     );
     encoder.pass(&name(1), cursor(9));
     encoder.heartbeat(&mut out);
+    outage(&mut encoder, name(1), cursor(9), &mut out);
     encoder.encode(
         Delivery::Gap {
             stream: name(1),
@@ -178,6 +190,9 @@ fn a_position_with_a_verdict_to_come_stays() {
         concat!(
             "retry: 1000\nid: a~01-0.1,log:api~01-0.1\n\n",
             "id: a~02-0.2,log:api~01-0.1\n\n",
+            "event: degraded\ndata: {\"stream\":\"log:api\",\"since\":\"2023-11-14T22:13:26.000Z\"}\n\n",
+            "event: restored\nid: a~02-0.2,log:api~01-0.1\n",
+            "data: {\"stream\":\"log:api\",\"cursor\":\"a~02-0.2,log:api~01-0.1\"}\n\n",
             "event: gap\nid: a~02-0.2,log:api~09-0.9\n",
             "data: {\"stream\":\"log:api\",\"lost\":8,\"cursor\":\"a~02-0.2,log:api~09-0.9\"}\n\n",
         )

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use shared::StreamName;
+use shared::wire::push_json_time;
 
 use crate::wire_slots::WireSlot;
 
@@ -24,8 +25,8 @@ pub(super) trait Format: Send + Sync + 'static {
     fn push_event_head(out: &mut Vec<u8>, cursor: &[u8]);
     /// What stands after it: the cursor, and the ends.
     fn push_event_tail(out: &mut Vec<u8>, cursor: &[u8]);
-    /// A verdict or a change of the tail.
-    fn push_notice(out: &mut Vec<u8>, notice: &Notice<'_>, cursor: &[u8]);
+    /// A verdict or a change of the tail. Without a cursor it says nothing of the client's position.
+    fn push_notice(out: &mut Vec<u8>, notice: &Notice<'_>, cursor: Option<&[u8]>);
     /// The position has moved on without an event.
     fn push_progress(out: &mut Vec<u8>, cursor: &[u8]);
     /// The last bytes when the edge stops: come back, to whichever edge there is.
@@ -55,6 +56,13 @@ pub(super) enum NoticeKind {
     Unverified,
     /// From here on events are live, in all streams of the tail.
     CaughtUp,
+    /// The log is away.
+    Degraded {
+        /// Since when, in milliseconds since the Unix epoch.
+        since_ms: u64,
+    },
+    /// The log is back, and what was added meanwhile has been told.
+    Restored,
     /// All streams of the tail have reached their `until`.
     Ended,
 }
@@ -67,23 +75,39 @@ impl NoticeKind {
             Self::Reset => "reset",
             Self::Unverified => "unverified",
             Self::CaughtUp => "caught_up",
+            Self::Degraded { .. } => "degraded",
+            Self::Restored => "restored",
             Self::Ended => "ended",
         }
     }
 }
 
-/// Appends the JSON members of a notice, without braces: `"stream"?`, `"lost"?`, `"cursor"`.
+/// Appends the JSON members of a notice, without braces: `"stream"?`, then `"lost"`, `"since"` or neither, then `"cursor"?`.
 ///
 /// Neither names nor cursors hold anything that JSON escapes.
-pub(super) fn push_notice_members(out: &mut Vec<u8>, notice: &Notice<'_>, cursor: &[u8]) {
+pub(super) fn push_notice_members(out: &mut Vec<u8>, notice: &Notice<'_>, cursor: Option<&[u8]>) {
     // Writing into a vector has no way to fail.
     if let Some(stream) = notice.stream {
         let _ = write!(out, "\"stream\":\"{stream}\",");
     }
-    if let NoticeKind::Gap { lost } = notice.kind {
-        let _ = write!(out, "\"lost\":{lost},");
+    match notice.kind {
+        NoticeKind::Gap { lost } => {
+            let _ = write!(out, "\"lost\":{lost},");
+        }
+        NoticeKind::Degraded { since_ms } => {
+            out.extend_from_slice(b"\"since\":");
+            push_json_time(out, since_ms);
+            out.push(b',');
+        }
+        _ => {}
     }
-    out.extend_from_slice(b"\"cursor\":\"");
-    out.extend_from_slice(cursor);
-    out.push(b'"');
+    match cursor {
+        Some(cursor) => {
+            out.extend_from_slice(b"\"cursor\":\"");
+            out.extend_from_slice(cursor);
+            out.push(b'"');
+        }
+        // The comma behind the member before.
+        None => drop(out.pop()),
+    }
 }

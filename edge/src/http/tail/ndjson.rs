@@ -33,7 +33,7 @@ impl Format for Ndjson {
         out.extend_from_slice(b"\"}\n");
     }
 
-    fn push_notice(out: &mut Vec<u8>, notice: &Notice<'_>, cursor: &[u8]) {
+    fn push_notice(out: &mut Vec<u8>, notice: &Notice<'_>, cursor: Option<&[u8]>) {
         out.extend_from_slice(b"{\"control\":\"");
         out.extend_from_slice(notice.kind.name().as_bytes());
         out.extend_from_slice(b"\",");

@@ -1,7 +1,7 @@
 //! Server-sent events (HTML Living Standard, section 9.2): frames, and nothing else.
 //!
 //! Every frame with data carries the cursor as its `id:`, so that a client which is cut off after it resumes after
-//! it. An `id:` alone, in a frame without data, moves the client's last event ID without an event ("event stream
+//! it; but for what says nothing of the position, which leaves the client's last event ID as it is. An `id:` alone, in a frame without data, moves the client's last event ID without an event ("event stream
 //! interpretation": the ID is set when a frame ends, before empty data stops it from becoming an event). By the
 //! letter of the same section a frame that ends before the first `id:` of a connection clears the ID that the client
 //! brought along: so the very first frame has one.
@@ -48,9 +48,11 @@ impl Format for Sse {
         out.extend_from_slice(b"\"}\n\n");
     }
 
-    fn push_notice(out: &mut Vec<u8>, notice: &Notice<'_>, cursor: &[u8]) {
+    fn push_notice(out: &mut Vec<u8>, notice: &Notice<'_>, cursor: Option<&[u8]>) {
         let _ = writeln!(out, "event: {}", notice.kind.name());
-        push_id(out, cursor);
+        if let Some(cursor) = cursor {
+            push_id(out, cursor);
+        }
         out.extend_from_slice(b"data: {");
         push_notice_members(out, notice, cursor);
         out.extend_from_slice(b"}\n\n");

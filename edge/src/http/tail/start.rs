@@ -104,7 +104,11 @@ fn check_coverage(position: Option<&Position>, streams: &[StreamName]) -> Result
 fn is_silent(delivery: &Delivery) -> bool {
     matches!(
         delivery,
-        Delivery::CaughtUp { .. } | Delivery::Ended { .. } | Delivery::Passed { .. }
+        Delivery::CaughtUp { .. }
+            | Delivery::Ended { .. }
+            | Delivery::Passed { .. }
+            | Delivery::Degraded { .. }
+            | Delivery::Restored { .. }
     )
 }
 

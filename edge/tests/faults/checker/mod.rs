@@ -8,12 +8,14 @@
 //! entries, and then exactly as many as a `gap` told; and changes to another history only by a `reset`, going on
 //! with the first entry after the position that the reset named. It must end in the last one.
 
+mod outages;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 use shared::EntryId;
 
+pub use outages::{Outage, Outages};
 use walk::Walk;
 
 /// What an entry is: its place, and who published it as which of their events.
