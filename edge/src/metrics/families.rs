@@ -298,6 +298,13 @@ const FAMILIES: &[Family] = &[
         "Streams this edge follows in the log.",
     ),
     family(
+        "weir_degraded_streams",
+        Kind::Gauge,
+        Source::Edge,
+        &[],
+        "Streams this edge follows and cannot see at present; their subscribers were told `degraded`.",
+    ),
+    family(
         "weir_redis_connections",
         Kind::Gauge,
         Source::Redis,
