@@ -111,6 +111,10 @@ fn mistakes_are_told_in_one_line_that_names_the_place() {
         "tail.heartbeat: 0s is out of range, expected 100ms to 1day",
     );
     refused("limits.connections = 0", "limits.connections");
+    refused(
+        "publish.outage_wait = \"31s\"",
+        "publish.outage_wait: 31s is out of range, expected 0s to 30s",
+    );
     refused("limits.name_bytes = 201", "limits.name_bytes");
     refused("listen = \"7400\"", "listen");
     refused("listen = \"127.0.0.1:99999\"", "listen");

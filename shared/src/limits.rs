@@ -126,9 +126,11 @@ pub const APPEND_TICK: Duration = Duration::from_millis(50);
 pub const LARGE_ENTRY_BYTES: usize = 64 * 1024;
 /// Streams for which one connection remembers when they are due for trimming and a new expiry.
 pub const UPKEEP_STREAMS_MAX: usize = 100_000;
-/// How long Redis may be away before appends that were not sent are refused at once: so a restart is not noticed, and
+/// Default for how long Redis may be away before appends that were not sent are refused at once: so a restart is not noticed, and
 /// nobody waits for what is known to fail.
 pub const APPEND_OUTAGE_WAIT: Duration = Duration::from_secs(2);
+/// The longest that may be set for that: clients commonly wait no longer for an answer.
+pub const APPEND_OUTAGE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a publish waits for replicas or the disk, unless that is set.
 pub const DURABILITY_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long that may be: a server that answers nothing for longer counts as dead.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use shared::limits::DURABILITY_TIMEOUT;
+use shared::limits::{APPEND_OUTAGE_WAIT, DURABILITY_TIMEOUT};
 
 use super::connect::{Connector, Deployment};
 use super::keys::KeyTemplate;
@@ -62,6 +62,8 @@ pub struct RedisConfig {
     pub durability: Durability,
     /// How long is waited for more than the primary's memory.
     pub durability_timeout: Duration,
+    /// How long Redis may be away before appends that were not sent are refused at once, instead of waiting for it.
+    pub append_outage_wait: Duration,
     /// Limits on appends.
     pub limits: Limits,
     /// What is kept.
@@ -82,6 +84,7 @@ impl RedisConfig {
             tail: TailMode::default(),
             durability: Durability::default(),
             durability_timeout: DURABILITY_TIMEOUT,
+            append_outage_wait: APPEND_OUTAGE_WAIT,
             limits: Limits::default(),
             retention: RetentionRules::default(),
             hub: HubConfig::default(),
@@ -117,6 +120,7 @@ impl fmt::Debug for RedisConfig {
             .field("tail", &self.tail)
             .field("durability", &self.durability)
             .field("durability_timeout", &self.durability_timeout)
+            .field("append_outage_wait", &self.append_outage_wait)
             .field("limits", &self.limits)
             .field("retention", &self.retention)
             .field("hub", &self.hub)

@@ -59,6 +59,8 @@ pub(super) struct Link {
     phase: Phase,
     /// Since when there has been no connection.
     away_since: Option<Instant>,
+    /// Whether one was lost, or could not be opened: until then it is just being opened.
+    failed: bool,
     shown: watch::Sender<LinkState>,
 }
 
@@ -109,6 +111,7 @@ impl Link {
             backoff: Backoff::new(),
             phase: Phase::Opening(Box::pin(opening)),
             away_since: Some(Instant::now()),
+            failed: false,
             shown,
         };
         (link, seen)
@@ -130,9 +133,11 @@ impl Link {
         }
     }
 
-    /// For how long there has been no connection.
-    pub(super) fn away_for(&self) -> Duration {
-        self.away_since.map_or(Duration::ZERO, |since| since.elapsed())
+    /// For how long the server has been away; `None` if it is not, as far as is known.
+    pub(super) fn away_for(&self) -> Option<Duration> {
+        self.away_since
+            .filter(|_| self.failed)
+            .map(|since| since.elapsed())
     }
 
     /// Gives the connection up. It is opened again after a pause.
@@ -146,6 +151,7 @@ impl Link {
         }
         drop(self.shown.send_replace(Err(why)));
         self.away_since.get_or_insert_with(Instant::now);
+        self.failed = true;
         self.phase = Phase::Down(Box::pin(tokio::time::sleep(pause)));
     }
 

@@ -1,11 +1,11 @@
 //! A server that is killed and started again with its append-only file.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use broker::testing::RedisServer;
-use broker::{AppendError, From, Log, ReadRequest, RedisLog};
-use shared::limits::APPEND_OUTAGE_WAIT;
+use broker::{AppendError, From, Log, ReadRequest, RedisConfig, RedisLog};
+use shared::limits::{APPEND_OUTAGE_WAIT, APPEND_OUTAGE_WAIT_MAX};
 use shared::{StreamName, Verdict};
 use tokio::sync::watch;
 
@@ -124,6 +124,54 @@ async fn appends_fail_at_once_in_an_outage() {
     server.restart().await;
     until("an append", async || log.append(&stream, keyed(3)).await.is_ok()).await;
     assert_eq!(numbers(&log, &stream).await, [0, 3]);
+}
+
+/// Where nothing is to wait, what comes in an outage is refused as soon as that is known.
+#[tokio::test]
+async fn appends_need_not_wait_for_an_outage_to_end() {
+    let server = RedisServer::start_with_args(&DURABLE).await;
+    let settings = RedisConfig {
+        append_outage_wait: Duration::ZERO,
+        ..config(server.url())
+    };
+    let log = RedisLog::connect(settings).await.unwrap();
+    let stream = name("doc:1");
+    until("a refusal at once, soon after it is away", async || {
+        until("an append", async || log.append(&stream, number(0)).await.is_ok()).await;
+        server.kill();
+        let begun = Instant::now();
+        until("the loss to be noticed", async || log.check().await.is_err()).await;
+        let refused = in_time("a refusal", log.append(&stream, number(1))).await;
+        let took = begun.elapsed();
+        server.restart().await;
+        // It may have gone to a connection that was dying.
+        matches!(refused, Err(AppendError::Unavailable(_))) && took < APPEND_OUTAGE_WAIT / 2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn appends_may_wait_longer_for_an_outage_to_end() {
+    let server = RedisServer::start_with_args(&DURABLE).await;
+    let settings = RedisConfig {
+        append_outage_wait: APPEND_OUTAGE_WAIT_MAX,
+        ..config(server.url())
+    };
+    let log = RedisLog::connect(settings).await.unwrap();
+    let stream = name("doc:1");
+    log.append(&stream, number(0)).await.unwrap();
+    server.kill();
+    until("the loss to be noticed", async || log.check().await.is_err()).await;
+    let mut waiting = log.submit(&stream, vec![number(1), keyed(2)]).await.unwrap();
+    let meanwhile = tokio::time::timeout(APPEND_OUTAGE_WAIT * 3 / 2, &mut waiting).await;
+    assert!(
+        meanwhile.is_err(),
+        "by default nobody waits that long: {meanwhile:?}"
+    );
+    server.restart().await;
+    let results = in_time("the appends", waiting).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(numbers(&log, &stream).await, [0, 1, 2]);
 }
 
 #[tokio::test]

@@ -89,6 +89,7 @@ impl Default for PublishSettings {
         Self {
             idempotency_window: limits::IDEMPOTENCY_WINDOW,
             hold: limits::INGEST_HOLD,
+            outage_wait: limits::APPEND_OUTAGE_WAIT,
             durability: broker::Durability::default(),
             durability_timeout: limits::DURABILITY_TIMEOUT,
         }

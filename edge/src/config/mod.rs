@@ -235,6 +235,13 @@ pub struct PublishSettings {
         deserialize_with = "units::duration"
     )]
     pub hold: Duration,
+    /// How long Redis may be away before publishes are refused at once instead of waiting for it: 0 refuses them as soon as
+    /// that is known, 30 s is the most.
+    #[serde(
+        serialize_with = "units::write_duration",
+        deserialize_with = "units::duration"
+    )]
+    pub outage_wait: Duration,
     /// What must have an event before it is acknowledged, if its publisher does not say: `"primary"`, its memory;
     /// `"replicas:2"`, the memory of so many replicas too (`WAIT`); `"fsync"`, its append-only file on the disk, and with
     /// `"fsync:1"` those of so many replicas (`WAITAOF`, Redis 7.2 or newer).
@@ -399,6 +406,7 @@ impl Config {
             tail: self.redis.tail,
             durability: self.publish.durability,
             durability_timeout: self.publish.durability_timeout,
+            append_outage_wait: self.publish.outage_wait,
             limits: self.append_limits(),
             retention: self.retention.clone(),
             hub: self.hub.clone(),

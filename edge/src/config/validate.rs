@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use broker::Durability;
-use shared::limits::{DURABILITY_TIMEOUT_MAX, NAME_BYTES_MAX};
+use shared::limits::{APPEND_OUTAGE_WAIT_MAX, DURABILITY_TIMEOUT_MAX, NAME_BYTES_MAX};
 use shared::telemetry;
 
 use super::load::{ConfigError, ConfigErrors};
@@ -98,6 +98,11 @@ impl Checks {
             let durability = publish.durability;
             format!("{durability} needs redis.url: streams in memory have neither replicas nor a disk")
         });
+        self.lasts(
+            "publish.outage_wait",
+            publish.outage_wait,
+            Duration::ZERO..=APPEND_OUTAGE_WAIT_MAX,
+        );
         self.lasts(
             "publish.durability_timeout",
             publish.durability_timeout,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 use shared::StreamName;
-use shared::limits::{APPEND_OUTAGE_WAIT, APPEND_TICK};
+use shared::limits::APPEND_TICK;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,8 @@ pub(super) struct Rules {
     pub(super) retention: RetentionRules,
     pub(super) idempotency_window: Duration,
     pub(super) durability_timeout: Duration,
+    /// How long Redis may be away before nothing waits for it.
+    pub(super) outage_wait: Duration,
 }
 
 /// Events of one stream, on their way into a lane.
@@ -410,7 +412,8 @@ impl Lane {
                 .map(|route| &route.link)
         };
         // What may have been appended already is asked for until its time is over.
-        let known_away = |node| link(node).is_none_or(|link| link.away_for() >= APPEND_OUTAGE_WAIT);
+        let long_enough = |away: Duration| away >= self.rules.outage_wait;
+        let known_away = |node| link(node).is_none_or(|link| link.away_for().is_some_and(long_enough));
         let given_up = |item: &Item, node| item.deadline <= now || (!item.maybe_appended && known_away(node));
         for (mut item, node) in self.backlog.given_up(given_up) {
             let error = if item.maybe_appended {

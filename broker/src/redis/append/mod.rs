@@ -31,7 +31,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 
 use shared::StreamName;
-use shared::limits::{APPEND_BYTES_QUEUED_MAX, APPEND_TIMEOUT, APPENDS_QUEUED_MAX};
+use shared::limits::{APPEND_ANSWER_TIMEOUT, APPEND_BYTES_QUEUED_MAX, APPEND_TIMEOUT, APPENDS_QUEUED_MAX};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -81,6 +81,7 @@ impl Lanes {
             retention: config.retention.clone(),
             idempotency_window: config.limits.idempotency_window,
             durability_timeout: config.durability_timeout,
+            outage_wait: config.append_outage_wait,
         });
         let mut lanes = Self {
             plain: Vec::new(),
@@ -146,7 +147,9 @@ impl Lanes {
             Candidate::Take(new.event, new.key, durability)
         };
         let candidates: Vec<_> = events.into_iter().map(candidate).collect();
-        let mut deadline = Instant::now() + APPEND_TIMEOUT;
+        // What has waited for Redis must still have the time for its answer.
+        let longest = APPEND_TIMEOUT.max(self.rules.outage_wait + APPEND_ANSWER_TIMEOUT);
+        let mut deadline = Instant::now() + longest;
         if asked.keys().any(|durability| *durability != Durability::Primary) {
             deadline += self.rules.durability_timeout;
         }
