@@ -118,10 +118,10 @@ fn an_edge_has_the_time_and_the_memory_that_its_configuration_takes() {
     for edge in edges {
         let grace = parse_duration(edge["stop_grace_period"].as_str().unwrap()).unwrap();
         assert!(grace >= config.drain.deadline + Duration::from_secs(5));
-        // What each connection may have in its buffers when all are slow at once is not bounded by this.
-        let rings = config.hub.rings_bytes_max as u64;
+        // What is measured by `memory_limit.rs`.
+        let shared = (config.hub.rings_bytes_max + config.hub.history_bytes_max) as u64;
         let connections = config.limits.connections_max as u64;
-        assert!(rings + connections * (32 << 10) < bytes(edge["mem_limit"].as_str().unwrap()));
+        assert!(shared + connections * (32 << 10) < bytes(edge["mem_limit"].as_str().unwrap()));
         assert!(connections * 2 < edge["ulimits"]["nofile"].as_u64().unwrap());
         assert_eq!(edge["depends_on"]["redis"]["condition"], "service_healthy");
     }

@@ -49,6 +49,8 @@ pub const RING_ENTRIES_MAX: usize = 8_192;
 pub const RING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Default for the bytes of all recent rings of one edge.
 pub const RINGS_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Default for the bytes of older history that all readers of one edge who catch up hold together.
+pub const HISTORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Default for how long an event of a stream with many events and subscribers waits at the most for those that follow it, so that they
 /// share a write: about what a display takes from one picture to the next.
 pub const GATHER_MAX: Duration = Duration::from_millis(20);

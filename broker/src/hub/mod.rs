@@ -6,6 +6,7 @@
 
 mod bell;
 mod channel;
+mod history;
 mod pages;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use shared::limits;
 pub(crate) use bell::{Bell, Registration};
 pub use channel::Channel;
 pub(crate) use channel::{AheadMark, Epoch, Join, Lease, Pull, Sight};
+pub(crate) use history::{Held, HistoryBudget};
 pub(crate) use pages::Pages;
 
 use crate::ReadError;
@@ -32,6 +34,8 @@ pub struct HubConfig {
     pub ring_bytes_max: usize,
     /// Bytes in all rings together.
     pub rings_bytes_max: usize,
+    /// Bytes of older history that all readers who catch up hold together; beyond that each holds one entry.
+    pub history_bytes_max: usize,
     /// Streams that are followed at the same time.
     pub streams_max: usize,
     /// How long an event of a stream with many events and subscribers waits at the most for those that follow it.
@@ -46,6 +50,7 @@ impl Default for HubConfig {
             ring_entries_max: limits::RING_ENTRIES_MAX,
             ring_bytes_max: limits::RING_BYTES_MAX,
             rings_bytes_max: limits::RINGS_BYTES_MAX,
+            history_bytes_max: limits::HISTORY_BYTES_MAX,
             streams_max: limits::STREAMS_TAILED_MAX,
             gather_max: limits::GATHER_MAX,
             linger: limits::STREAM_LINGER,
@@ -119,6 +124,7 @@ pub struct Hub {
     config: HubConfig,
     feed: Weak<dyn Feed>,
     budget: Arc<RingBudget>,
+    history: Arc<HistoryBudget>,
     channels: Mutex<HashMap<StreamName, Arc<Channel>>>,
     pages: Pages,
 }
@@ -127,10 +133,12 @@ impl Hub {
     /// A hub that asks `feed` for streams. It is weak because an engine owns its hub.
     pub fn new(config: HubConfig, feed: Weak<dyn Feed>) -> Arc<Self> {
         let budget = Arc::new(RingBudget::new(config.rings_bytes_max));
+        let history = Arc::new(HistoryBudget::new(config.history_bytes_max));
         Arc::new(Self {
             config,
             feed,
             budget,
+            history,
             channels: Mutex::default(),
             pages: Pages::default(),
         })
@@ -149,6 +157,11 @@ impl Hub {
     /// How many streams are followed.
     pub fn streams(&self) -> usize {
         lock(&self.channels).len()
+    }
+
+    /// Bytes of older history that readers who catch up hold, all of them together.
+    pub fn history_bytes(&self) -> usize {
+        self.history.held_bytes()
     }
 
     /// Gives up what nobody uses: streams without subscribers after their linger, and idle rings when memory gets
@@ -182,6 +195,7 @@ impl Hub {
         }
         metrics::gauge!("weir_tail_streams").set(channels.len() as f64);
         metrics::gauge!("weir_degraded_streams").set(degraded);
+        metrics::gauge!("weir_history_bytes").set(self.history_bytes() as f64);
         metrics::gauge!("weir_ring_bytes").set(self.budget.used_bytes.load(Ordering::Relaxed) as f64);
     }
 
@@ -202,7 +216,8 @@ impl Hub {
         if channels.len() >= self.config.streams_max {
             return Err(ReadError::TooManyStreams(self.config.streams_max));
         }
-        let channel = Arc::new(Channel::new(stream.clone(), &self.config, self.budget.clone()));
+        let (rings, history) = (self.budget.clone(), self.history.clone());
+        let channel = Arc::new(Channel::new(stream.clone(), &self.config, rings, history));
         channels.insert(stream.clone(), channel.clone());
         if let Some(feed) = self.feed.upgrade() {
             feed.watch(&channel);

@@ -11,7 +11,7 @@ use shared::limits::{LAST_ENTRIES_MAX, PAGE_ENTRIES_MAX, RECONNECT_PAUSE_MAX, RE
 use shared::{Cursor, EntryId, Ordinal, StreamName, Verdict};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::hub::{Attachment, Channel, Epoch, Pages, lock};
+use crate::hub::{Attachment, Channel, Epoch, Held, Pages, lock};
 use crate::{Direction, Log, Page, ReadError, ReadRequest};
 
 /// What a read brought.
@@ -33,6 +33,7 @@ pub(super) struct Fetch {
     /// The cursor it reads from.
     pub(super) from: Cursor,
     progress: Arc<Progress>,
+    _held: Option<Held>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -43,13 +44,14 @@ struct Progress {
 }
 
 impl Fetch {
-    /// Starts reading after `pause`. It is repeated until it succeeds. It rings when it has begun, and when it is done.
+    /// Starts reading after `pause`. `held` is the right to what it brings, until that is taken. It is repeated until it succeeds. It rings when it has begun, and when it is done.
     pub(super) fn start(
         log: &Arc<dyn Log>,
         place: &Attachment,
         from: Cursor,
         limit: usize,
         pause: Duration,
+        held: Option<Held>,
     ) -> Self {
         let progress = Arc::new(Progress::default());
         let (log, channel) = (log.clone(), place.channel.clone());
@@ -78,6 +80,7 @@ impl Fetch {
         Self {
             from,
             progress,
+            _held: held,
             _task: AbortOnDropHandle::new(tokio::spawn(task)),
         }
     }

@@ -143,6 +143,10 @@ pub(super) struct HubFile {
     /// Bytes of all recent entries together.
     #[serde(serialize_with = "units::write_bytes", deserialize_with = "units::bytes")]
     rings_bytes: usize,
+    /// Bytes of older history that all readers who catch up hold together. The more is held, the shorter are their pages, down to one event
+    /// each.
+    #[serde(serialize_with = "units::write_bytes", deserialize_with = "units::bytes")]
+    history_bytes: usize,
     /// Streams this edge follows at the same time.
     streams: usize,
     /// How long an event waits at the most for those that come after it, so that all of them go out in one write. Only where
@@ -167,6 +171,7 @@ impl Default for HubFile {
             ring_entries: default.ring_entries_max,
             ring_bytes: default.ring_bytes_max,
             rings_bytes: default.rings_bytes_max,
+            history_bytes: default.history_bytes_max,
             streams: default.streams_max,
             gather: default.gather_max,
             linger: default.linger,
@@ -180,6 +185,7 @@ pub(super) fn hub<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HubConfi
         ring_entries_max: file.ring_entries,
         ring_bytes_max: file.ring_bytes,
         rings_bytes_max: file.rings_bytes,
+        history_bytes_max: file.history_bytes,
         streams_max: file.streams,
         gather_max: file.gather,
         linger: file.linger,
@@ -191,6 +197,7 @@ pub(super) fn write_hub<S: Serializer>(hub: &HubConfig, serializer: S) -> Result
         ring_entries: hub.ring_entries_max,
         ring_bytes: hub.ring_bytes_max,
         rings_bytes: hub.rings_bytes_max,
+        history_bytes: hub.history_bytes_max,
         streams: hub.streams_max,
         gather: hub.gather_max,
         linger: hub.linger,

@@ -326,6 +326,13 @@ const FAMILIES: &[Family] = &[
         "Memory that Redis may use, of a cluster the fullest master; 0 is without bound.",
     ),
     family(
+        "weir_history_bytes",
+        Kind::Gauge,
+        Source::Edge,
+        &[],
+        "Bytes of older history held by readers who catch up.",
+    ),
+    family(
         "weir_ring_bytes",
         Kind::Gauge,
         Source::Edge,

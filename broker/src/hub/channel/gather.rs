@@ -111,7 +111,7 @@ mod tests {
     use futures_util::task::noop_waker_ref;
     use shared::{Cursor, Entry, EntryId, Event, Payload, StreamName};
 
-    use super::super::super::{Bell, HubConfig, Registration, RingBudget};
+    use super::super::super::{Bell, HistoryBudget, HubConfig, Registration, RingBudget};
     use super::*;
 
     const GATHER: Duration = Duration::from_millis(20);
@@ -131,7 +131,8 @@ mod tests {
             };
             let stream: StreamName = "s".parse().unwrap();
             let budget = Arc::new(RingBudget::new(usize::MAX));
-            let channel = Arc::new(Channel::new(stream, &config, budget));
+            let history = Arc::new(HistoryBudget::new(usize::MAX));
+            let channel = Arc::new(Channel::new(stream, &config, budget, history));
             channel.open(Cursor::START);
             let bells: Vec<Arc<Bell>> = (0..subscribers).map(|_| Arc::default()).collect();
             for bell in &bells {

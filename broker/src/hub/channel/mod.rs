@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use shared::{Cursor, Entry, StreamName};
 use tokio::sync::Notify;
 
-use super::{HubConfig, Registration, RingBudget, lock};
+use super::{HistoryBudget, HubConfig, Registration, RingBudget, lock};
 use ahead::Ahead;
 pub(crate) use ahead::AheadMark;
 use ephemeral::Ephemerals;
@@ -50,6 +50,8 @@ pub struct Channel {
     bytes_max: usize,
     gather_max: Duration,
     budget: Arc<RingBudget>,
+    /// What its readers may hold of the log.
+    pub(crate) history: Arc<HistoryBudget>,
     state: Mutex<State>,
     /// The number of the ephemeral event that comes next, so that nobody needs to look who has them all.
     ephemeral_end: AtomicU64,
@@ -100,7 +102,12 @@ pub(super) struct Unused {
 }
 
 impl Channel {
-    pub(super) fn new(stream: StreamName, config: &HubConfig, budget: Arc<RingBudget>) -> Self {
+    pub(super) fn new(
+        stream: StreamName,
+        config: &HubConfig,
+        budget: Arc<RingBudget>,
+        history: Arc<HistoryBudget>,
+    ) -> Self {
         let now = Instant::now();
         let state = State {
             head: None,
@@ -126,6 +133,7 @@ impl Channel {
             bytes_max: config.ring_bytes_max,
             gather_max: config.gather_max,
             budget,
+            history,
             state: Mutex::new(state),
             ephemeral_end: AtomicU64::new(0),
             sight: AtomicU32::new(0),

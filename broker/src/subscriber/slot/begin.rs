@@ -60,9 +60,9 @@ impl Slot {
                     verdict: Verdict::Continuous,
                 };
             }
-            if let Fetched::Page { page, start, epoch } =
-                fetch::read(log, &slot.place.channel, cursor, PAGE_ENTRIES_FIRST.into()).await?
-            {
+            let limit = slot.place.channel.history.ask(PAGE_ENTRIES_FIRST.into());
+            let fetched = fetch::read(log, &slot.place.channel, cursor, limit).await?;
+            if let Fetched::Page { page, start, epoch } = fetched {
                 slot.take_page(&page, start, epoch, true);
                 break Joined {
                     cursor: start,

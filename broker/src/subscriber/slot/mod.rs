@@ -13,7 +13,7 @@ use shared::{Cursor, Entry, EntryId, StreamName, Verdict, time};
 
 use super::UNTIL_GRACE;
 use super::fetch::Fetch;
-use crate::hub::{Attachment, Sight};
+use crate::hub::{Attachment, Held, Sight};
 use crate::{Delivery, Filter, Log};
 
 /// Pages begin with this many entries, grow for a reader that is fast and shrink for one that is slow, so that slow
@@ -48,6 +48,8 @@ pub(super) struct Slot {
     /// Up to where `items` reaches: where the next page or pull goes on.
     fetched: Cursor,
     items: VecDeque<Item>,
+    /// The right to what was read of the log, until all of it is delivered.
+    held: Option<Held>,
     mode: Mode,
     /// The number of the ephemeral event that it wants next, if it wants any.
     heard: u64,
@@ -104,6 +106,7 @@ impl Slot {
             delivered: Cursor::START,
             fetched: Cursor::START,
             items: VecDeque::new(),
+            held: None,
             mode: Mode::Paging(Box::new(Paging {
                 fetch: None,
                 page_at: Some(Instant::now()),
@@ -213,6 +216,9 @@ impl Slot {
         let Some(item) = self.items.pop_front() else {
             return Step::Idle;
         };
+        if self.items.is_empty() {
+            self.held = None;
+        }
         if self.items.capacity() > usize::from(PAGE_ENTRIES_MIN) {
             self.let_go_of_room();
         }

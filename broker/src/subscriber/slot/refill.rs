@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::limits::PAGE_ENTRIES_MAX;
+use shared::limits::{LOG_PAGE_BYTES_MAX, PAGE_ENTRIES_MAX};
 use shared::{Cursor, Entry, Ordinal, Verdict};
 
 use super::super::fetch::{Fetch, Fetched};
 use super::{ITEM_BYTES, Item, Mode, PAGE_ENTRIES_LARGEST, PAGE_ENTRIES_MIN, Paging, Slot, Step};
-use crate::hub::{Epoch, Join, Pull};
+use crate::hub::{Epoch, Held, Join, Pull};
 use crate::{Delivery, Log, Page};
 
 /// A page that was taken within this time was too small, one that took longer than the other too large.
@@ -43,8 +43,10 @@ impl Slot {
                         let Some(fetched) = fetch.take() else { return };
                         paging.fetch = None;
                         self.take_fetched(&fetched, from, log);
-                    } else if self.items.is_empty() || self.reads_ahead() {
-                        return self.fetch(log, Duration::ZERO);
+                    } else if self.items.is_empty() {
+                        return self.fetch(log, Duration::ZERO, None);
+                    } else if let Some(held) = self.reads_ahead() {
+                        return self.fetch(log, Duration::ZERO, Some(held));
                     } else {
                         return;
                     }
@@ -64,11 +66,15 @@ impl Slot {
     }
 
     /// A fast reader's next page is read while it takes this one.
-    fn reads_ahead(&self) -> bool {
-        usize::from(self.page_entries) == PAGE_ENTRIES_MAX && self.items.len() <= PAGE_ENTRIES_MAX
+    fn reads_ahead(&self) -> Option<Held> {
+        let is_fast =
+            usize::from(self.page_entries) == PAGE_ENTRIES_MAX && self.items.len() <= PAGE_ENTRIES_MAX;
+        let history = &self.place.channel.history;
+        is_fast.then(|| history.hold_ahead(LOG_PAGE_BYTES_MAX)).flatten()
     }
 
-    fn fetch(&mut self, log: &Arc<dyn Log>, pause: Duration) {
+    /// `held`: the right to the page while it waits for its reader.
+    fn fetch(&mut self, log: &Arc<dyn Log>, pause: Duration, held: Option<Held>) {
         let Mode::Paging(paging) = &mut self.mode else {
             return;
         };
@@ -81,8 +87,8 @@ impl Slot {
             }
             _ => {}
         }
-        let limit = self.page_entries.into();
-        paging.fetch = Some(Fetch::start(log, &self.place, self.fetched, limit, pause));
+        let limit = self.place.channel.history.ask(self.page_entries.into());
+        paging.fetch = Some(Fetch::start(log, &self.place, self.fetched, limit, pause, held));
     }
 
     fn take_fetched(&mut self, fetched: &Fetched, from: Cursor, log: &Arc<dyn Log>) {
@@ -100,7 +106,7 @@ impl Slot {
                 let nothing_new = page.entries.is_empty() && *start == from;
                 self.take_page(page, *start, *epoch, false);
                 if nothing_new && !self.is_live() {
-                    self.fetch(log, NOTHING_NEW_PAUSE);
+                    self.fetch(log, NOTHING_NEW_PAUSE, None);
                 }
             }
         }
@@ -121,8 +127,13 @@ impl Slot {
             self.items
                 .push_back(Item::Verdict(Box::new((page.verdict, start))));
         }
-        self.items.extend(page.entries.iter().cloned().map(Item::Entry));
-        self.fetched = if page.entries.is_empty() && page.verdict != Verdict::Reset && !page.tail_reached {
+        let kept = self.hold(page);
+        self.items.extend(kept.iter().cloned().map(Item::Entry));
+        self.fetched = if let Some(last) = kept.last()
+            && kept.len() < page.entries.len()
+        {
+            last.cursor
+        } else if page.entries.is_empty() && page.verdict != Verdict::Reset && !page.tail_reached {
             start
         } else {
             page.cursor
@@ -133,6 +144,20 @@ impl Slot {
             // Who reads history may do so for long: that it can is told at once.
             self.items.push_back(Item::Restored);
         }
+    }
+
+    /// As much of a page as may be held now.
+    fn hold<'a>(&mut self, page: &'a Page) -> &'a [Arc<Entry>] {
+        let sizes = page
+            .entries
+            .iter()
+            .map(|entry| entry.event.size_bytes() + ITEM_BYTES);
+        let (count, held) = self.place.channel.history.hold(sizes);
+        match &mut self.held {
+            Some(before) => before.add(held),
+            None => self.held = Some(held),
+        }
+        &page.entries[..count]
     }
 
     pub(super) fn go_live(&mut self, join: Join) {
