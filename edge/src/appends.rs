@@ -90,7 +90,7 @@ impl<R: Send + Unpin + 'static> Publishes<R> {
     pub(crate) fn push(&mut self, publish: Publish<R>, new: NewEvent) {
         let begun = spans::now_if_wanted(publish.trace);
         match self.gathered.back_mut() {
-            Some(run) if run.takes(&publish.stream) => {
+            Some(run) if run.takes(&publish.stream, &new) => {
                 run.publishes.push((publish, begun));
                 run.events.push(new);
             }
@@ -188,9 +188,11 @@ impl<R: Send + Unpin + 'static> Publishes<R> {
 }
 
 impl<R> Run<R> {
-    /// Whether a publish to `stream` may join.
-    fn takes(&self, stream: &StreamName) -> bool {
-        self.events.len() < APPEND_BATCH_ENTRIES_MAX
+    /// Whether a publish to `stream` may join. Outcomes come together, and one that is waited for is not to hold up others.
+    fn takes(&self, stream: &StreamName, new: &NewEvent) -> bool {
+        let alike = |event: &NewEvent| event.durability == new.durability;
+        self.events.last().is_some_and(alike)
+            && self.events.len() < APPEND_BATCH_ENTRIES_MAX
             && self
                 .publishes
                 .first()

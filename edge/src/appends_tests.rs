@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use broker::{Direction, From, MemoryConfig, MemoryLog, ReadRequest};
+use broker::{Direction, Durability, From, MemoryConfig, MemoryLog, ReadRequest};
 use bytes::Bytes;
 use shared::{Event, Payload};
 
@@ -34,6 +34,10 @@ impl Bench {
     }
 
     fn push(&mut self, stream: &str, number: u32) {
+        self.push_durable(stream, number, None);
+    }
+
+    fn push_durable(&mut self, stream: &str, number: u32, durability: Option<Durability>) {
         let data = Payload::Json(Bytes::from(number.to_string()));
         let publish = Publish {
             stream: stream.parse().unwrap(),
@@ -42,7 +46,9 @@ impl Bench {
             bytes: data.raw().len(),
             reference: number,
         };
-        self.publishes.push(publish, NewEvent::new(Event::new(data)));
+        let mut new = NewEvent::new(Event::new(data));
+        new.durability = durability;
+        self.publishes.push(publish, new);
     }
 
     fn note(&mut self, settled: Settled<u32>) {
@@ -92,6 +98,22 @@ impl Bench {
 
 fn client() -> Client {
     Client::new(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+#[tokio::test]
+async fn what_asks_for_another_durability_is_not_waited_for() {
+    let mut bench = Bench::new(MemoryConfig::default(), None);
+    bench.push("a", 0);
+    bench.push("a", 1);
+    bench.push_durable("a", 2, Some(Durability::Primary));
+    bench.push_durable("a", 3, Some(Durability::Replicas(1)));
+    bench.push_durable("a", 4, Some(Durability::Replicas(1)));
+    let mut together = bench.settle().await;
+    together.sort_unstable();
+    assert_eq!(together, [1, 2, 2]);
+    assert_eq!(bench.stored("a").await, [0, 1, 2]);
+    bench.settled.sort_unstable();
+    assert_eq!(bench.settled[3..], [(3, Err("refused")), (4, Err("refused"))]);
 }
 
 #[tokio::test]
