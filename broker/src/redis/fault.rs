@@ -1,6 +1,8 @@
 //! What went wrong at Redis, as far as it matters to a caller. Server replies end here: users get fixed texts, the
 //! details go to the log of the process.
 
+use std::borrow::Cow;
+
 use redis::{ErrorKind, RedisError, ServerError};
 use tracing::debug;
 
@@ -9,6 +11,9 @@ use crate::{AppendError, ReadError, SessionError, Unavailable};
 
 /// Why nothing can be done for a key that is between two nodes.
 pub(super) const CHANGING: &str = "the Redis Cluster is changing";
+
+/// Where nothing better is known.
+const UNEXPECTED: &str = "Redis answered with an unexpected error";
 
 /// Everything an answer, or its absence, can mean to us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +31,7 @@ pub(super) enum Fault {
     /// The script must be sent in full. Nothing was done.
     NoScript,
     /// The server refused for good. Nothing was done.
-    Refused(&'static str),
+    Refused(Cow<'static, str>),
     /// Another node of the Redis Cluster is to be asked. Nothing was done.
     Moved(Box<Redirect>),
     /// The keys are being moved to another node of the Redis Cluster, or nobody serves them at the moment. Nothing was
@@ -121,18 +126,18 @@ impl Fault {
             "MISCONF" => Self::NotNow("Redis cannot write to its disk"),
             "BUSY" => Self::NotNow("Redis is busy with a script"),
             "NOAUTH" | "WRONGPASS" => Self::NotNow("Redis refuses the user or password"),
-            "NOPERM" => Self::Refused("the Redis user lacks the permission"),
+            "NOPERM" => Self::Refused(no_permission(details).into()),
             "ERR" if details.starts_with("no such key") => Self::NoKey,
             // How 7.0 words NOPERM for a command inside a script.
             "ERR" if details.starts_with("The user executing the script can't") => {
-                Self::Refused("the Redis user lacks the permission")
+                Self::Refused(no_permission(details).into())
             }
             "ERR" if details.contains("exhausted the last possible ID") => {
-                Self::Refused("the stream has used its last possible ID")
+                Self::Refused("the stream has used its last possible ID".into())
             }
             code => {
                 debug!(code, details, "unexpected error reply of Redis");
-                Self::Refused("Redis answered with an unexpected error")
+                Self::Refused(UNEXPECTED.into())
             }
         }
     }
@@ -146,9 +151,7 @@ impl Fault {
             Self::Full => AppendError::Full,
             Self::WrongType => AppendError::WrongType,
             Self::Refused(why) => AppendError::Refused(why.into()),
-            Self::NoKey | Self::NoScript => {
-                AppendError::Refused("Redis answered with an unexpected error".into())
-            }
+            Self::NoKey | Self::NoScript => AppendError::Refused(UNEXPECTED.into()),
         }
     }
 
@@ -185,7 +188,8 @@ impl Fault {
     /// Where nothing but "not now" can be said.
     pub(super) fn into_unavailable(self) -> Unavailable {
         Unavailable(match self {
-            Self::Lost(why) | Self::NotNow(why) | Self::Refused(why) => why.into(),
+            Self::Lost(why) | Self::NotNow(why) => why.into(),
+            Self::Refused(why) => why.into(),
             Self::Full => "Redis is out of memory".into(),
             Self::Moved(_) | Self::TryAgain => CHANGING.into(),
             Self::WrongType | Self::NoKey | Self::NoScript | Self::Malformed => {
@@ -193,6 +197,26 @@ impl Fault {
             }
         })
     }
+}
+
+/// Which permission the user lacks, by what the server says about it; the words differ from version to version.
+fn no_permission(details: &str) -> String {
+    let quoted = details
+        .split('\'')
+        .nth(1)
+        .filter(|name| !name.is_empty() && name.bytes().all(is_of_command));
+    let what = match quoted {
+        Some(command) => format!("the permission for {command}"),
+        None if details.contains("channel") => "the permission for this channel".into(),
+        None if details.contains("key") => "the permission for this key".into(),
+        // Inside a script some versions do not say which.
+        None => "the permission for a command of a script".into(),
+    };
+    format!("the Redis user lacks {what}; see \"The Redis user\" in the configuration reference")
+}
+
+fn is_of_command(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'|' | b'-' | b'_')
 }
 
 impl From<&RedisError> for Fault {
@@ -239,6 +263,53 @@ mod tests {
     }
 
     #[test]
+    fn the_permission_that_is_missing_is_named() {
+        for (code, details, named) in [
+            (
+                "NOPERM",
+                "this user has no permissions to run the 'xadd' command",
+                "for xadd;",
+            ),
+            (
+                "NOPERM",
+                "User weir has no permissions to run the 'client|tracking' command",
+                "for client|tracking;",
+            ),
+            (
+                "NOPERM",
+                "this user has no permissions to access one of the keys used as arguments",
+                "for this key;",
+            ),
+            (
+                "NOPERM",
+                "No permissions to access a channel",
+                "for this channel;",
+            ),
+            (
+                "ERR",
+                "The user executing the script can't run this command or subcommand script: 5a, on @user_script:29.",
+                "for a command of a script;",
+            ),
+            (
+                "ERR",
+                "The user executing the script can't access at least one of the keys mentioned in the command",
+                "for this key;",
+            ),
+            (
+                "NOPERM",
+                "User '\u{1b}[31m' has no permissions",
+                "for a command of a script;",
+            ),
+        ] {
+            let fault = Fault::of_words(code, details);
+            assert!(
+                matches!(&fault, Fault::Refused(why) if why.contains(named)),
+                "{details}: {fault:?}"
+            );
+        }
+    }
+
+    #[test]
     fn a_transaction_that_is_discarded_has_the_fault_that_discarded_it() {
         for (details, fault) in [
             (
@@ -251,7 +322,7 @@ mod tests {
             ),
             (
                 "Transaction discarded because of previous errors.",
-                Fault::Refused("Redis answered with an unexpected error"),
+                Fault::Refused(UNEXPECTED.into()),
             ),
         ] {
             assert_eq!(Fault::of_words("EXECABORT", details), fault, "{details}");

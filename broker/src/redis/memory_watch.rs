@@ -2,7 +2,7 @@
 //! appends are refused or streams are evicted. It changes nothing.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use redis::RedisResult;
 use shared::limits::{MEMORY_WARN_INTERVAL, MEMORY_WARN_PERCENT, MEMORY_WATCH_INTERVAL};
@@ -11,7 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::connect::{Connection, Connector, Purpose};
+use super::fault::Fault;
 use super::topology::{NodeId, Topology};
+
+/// That the user may not ask is told once.
+static TOLD: Once = Once::new();
 
 /// What the server tells of its memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +81,10 @@ async fn look(connector: &Connector, connection: &mut Option<Connection>) -> Opt
     match info(connector, connection).await {
         Ok(text) => parse(&text),
         Err(error) => {
-            debug!(%error, "no look at the memory of Redis");
+            match Fault::of(&error) {
+                Fault::Refused(why) => TOLD.call_once(|| warn!(%why, "nobody watches the memory of Redis")),
+                _ => debug!(%error, "no look at the memory of Redis"),
+            }
             None
         }
     }

@@ -1,5 +1,5 @@
 //! TLS to real servers, with certificates that the tests make: who is trusted, who is refused and in what words, and that
-//! everything works over it.
+//! everything works over it. Needs a `redis-server` that was built with TLS.
 #![allow(clippy::unwrap_used)]
 
 // Shared with the tests of the engine on one server.

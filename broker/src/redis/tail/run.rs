@@ -120,10 +120,10 @@ impl TailLoop {
         self.tracking.begin();
         match tracked {
             Some(Ok(())) => {}
-            Some(Err(_)) | None if self.guide.in_cluster() => {
-                return Err(Fault::Refused(
-                    "a Redis Cluster is followed by client tracking alone",
-                ));
+            Some(Err(why)) if self.guide.in_cluster() => {
+                let why = why.into_unavailable().0;
+                let said = format!("a Redis Cluster is followed by client tracking alone, and {why}");
+                return Err(Fault::Refused(said.into()));
             }
             Some(Err(why)) => {
                 warn!(
