@@ -9,7 +9,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use redis::Value;
-use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -364,14 +363,24 @@ fn command(words: &[&str]) -> redis::Cmd {
     redis::cmd(words[0]).arg(&words[1..]).take()
 }
 
+/// A Sentinel that reconfigures a server cuts all its connections, ours too: then it is asked again.
 async fn ask(server: &RedisServer, words: &[&str]) {
-    let mut connection: MultiplexedConnection = server.connection().await;
-    let done: Result<Value, _> = command(words).query_async(&mut connection).await;
-    done.unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    until("a server is asked", async || {
+        let done: Result<Value, _> = match server.connect().await {
+            Ok(mut connection) => command(words).query_async(&mut connection).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(_) => Some(true),
+            Err(error) if error.is_io_error() => Some(false),
+            Err(error) => panic!("{words:?}: {error}"),
+        }
+    })
+    .await;
 }
 
 async fn info(server: &RedisServer) -> Option<String> {
-    let mut connection = server.connection().await;
+    let mut connection = server.connect().await.ok()?;
     command(&["INFO", "replication"])
         .query_async(&mut connection)
         .await
