@@ -1,12 +1,13 @@
 //! Holds what was told in a case against what the log held.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use shared::{EntryId, StreamName};
 
 use crate::case::{Case, VICTIM};
-use crate::checker::{Findings, Item, check};
+use crate::checker::{Findings, Item, Outages, check};
 use crate::publishers::{self, Attempt};
 use crate::run::Outcome as Run;
 
@@ -114,6 +115,10 @@ pub struct Received {
     pub reconnects: u64,
     /// Fault: of these, those without a reason.
     pub groundless: u64,
+    /// Outages of a stream that one of them was told of, from `degraded` to `restored`.
+    pub outages: u64,
+    /// Fault: streams of which one of them was told of too many outages, or of none.
+    pub untrue_outages: u64,
     /// Fault: Socket.IO clients that were refused, sent away, or renamed.
     pub turned_away: u64,
     /// Fault: what could not be understood.
@@ -135,6 +140,13 @@ pub fn received(run: &Run) -> Received {
         let ends = record.endings.values().sum::<u64>().saturating_sub(1);
         let may = record.plan.first_edge.is_some_and(|edge| run.case.is_down(edge));
         found.ended(name, ends, if may { 1 } else { 0 }, &record.endings);
+        let edges = record.plan.first_edge.map_or(0..run.edges, |edge| edge..edge + 1);
+        found.outages(
+            name,
+            outages_expected(run, edges),
+            &record.plan.streams,
+            &record.outages,
+        );
     }
     for record in &run.sockets {
         let name = &record.plan.name;
@@ -147,9 +159,21 @@ pub fn received(run: &Run) -> Received {
         found.turned_away += record.refused + record.sent_away + record.renamed;
         let ends = record.endings.values().sum();
         found.ended(name, ends, reconnects_of_sockets(run.case), &record.endings);
+        // It may be at any edge.
+        let expected = outages_expected(run, 0..run.edges);
+        found.outages(name, expected, &record.plan.streams, &record.outages);
     }
     found.subscribers = (run.subscribers.len() + run.sockets.len()) as u64;
     found
+}
+
+/// How many outages of each stream somebody is told of who is at one of these edges. An edge that has to find out may not do so
+/// before it is over.
+fn outages_expected(run: &Run, edges: Range<usize>) -> RangeInclusive<u64> {
+    let cut_off = edges.clone().filter(|edge| run.case.is_cut_off(*edge)).count();
+    let is_long = run.case.is_told() || run.ended - run.began >= FOUND_OUT;
+    let least = u64::from(cut_off == edges.len() && is_long);
+    least..=u64::from(cut_off > 0)
 }
 
 /// How often a Socket.IO client may have to come back. It may have been at any edge.
@@ -172,6 +196,25 @@ impl Received {
                 .push(format!("{name} [{stream}]: {}", judged.notes.join("; ")));
         }
         self.judged.add(&judged);
+    }
+
+    fn outages(
+        &mut self,
+        name: &str,
+        expected: RangeInclusive<u64>,
+        streams: &[StreamName],
+        outages: &Outages,
+    ) {
+        for stream in streams {
+            let told = outages.over(stream);
+            self.outages += told;
+            if !expected.contains(&told) {
+                self.untrue_outages += 1;
+                self.notes.push(format!(
+                    "{name} [{stream}]: told of {told} outages, expected {expected:?}"
+                ));
+            }
+        }
     }
 
     fn broken(&mut self, name: &str, broken: &[String]) {

@@ -7,6 +7,8 @@
 //!
 //! * every subscriber has every event exactly once and in order, or an explicit verdict in its place;
 //! * everything acknowledged is in the log once, where the answer said; everything refused is not; what is in doubt may be;
+//! * every subscriber of an edge that is cut off was told so once for each stream (`degraded`), and when it was live again
+//!   (`restored`); nobody else was;
 //! * every publish was answered, and was refused at once when it was known that Redis is away;
 //! * no connection of a client ended because Redis was away, and only those of an edge that went with it;
 //! * an edge that was cut off from Redis said so (`/readyz`), and the others did not.

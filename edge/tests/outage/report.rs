@@ -91,6 +91,7 @@ impl Column<'_> {
             ("  reconnects", received.reconnects),
             ("  events received", judged.events),
             ("  resets told", judged.resets),
+            ("  outages told, of a stream", received.outages),
             ("FAULT acknowledged and lost", published.lost),
             ("FAULT doubled in the log", published.doubled),
             ("FAULT refused, and in the log", published.refused_there),
@@ -108,6 +109,7 @@ impl Column<'_> {
             ("FAULT wrong ordinals", judged.wrong_ordinals),
             ("FAULT reconnects without a reason", received.groundless),
             ("FAULT clients turned away", received.turned_away),
+            ("FAULT outages told wrongly", received.untrue_outages),
             ("FAULT broken frames", received.broken),
         ]
     }
@@ -137,13 +139,17 @@ impl Column<'_> {
 
     /// A case in which nothing happened shows nothing.
     fn has_shown_something(&self) {
-        let (case, judged) = (self.run.case, &self.received.judged);
+        let (case, received, judged) = (self.run.case, &self.received, &self.received.judged);
         assert!(judged.events > 0 && self.published.acknowledged > 0, "{case:?}");
         let refused = self.published.refused_within.is_some();
         let cut_off = (0..self.run.edges).any(|edge| case.is_cut_off(edge));
         assert!(
             refused || !(cut_off && case.is_told()),
             "nothing was refused: {case:?}"
+        );
+        assert!(
+            received.outages > 0 || !(cut_off && case.is_told()),
+            "nobody was told of the outage: {case:?}"
         );
         let came_back = self.received.reconnects > 0;
         let down = (0..self.run.edges).any(|edge| case.is_down(edge));
