@@ -19,6 +19,7 @@ mod edges;
 mod ephemeral;
 mod error;
 mod filter;
+mod health;
 mod hub;
 mod log;
 mod memory;
@@ -34,6 +35,7 @@ pub use edges::{ClusterSecret, EdgeCall, Edges};
 pub use ephemeral::{EphemeralError, EphemeralEvent};
 pub use error::{AppendError, ReadError, Unavailable};
 pub use filter::{Filter, FilterError};
+pub use health::{Away, Part};
 pub use hub::{Channel, Feed, Hub, HubConfig};
 pub use log::{
     Appended, Direction, From, IdempotencyKey, KeyError, Limits, Log, NewEvent, Page, ReadRequest, Receipt,

@@ -11,7 +11,7 @@ use shared::limits::{DATA_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
 use shared::{Cursor, Entry, EntryId, Event, StreamName, Text, Verdict};
 use tokio::sync::oneshot;
 
-use crate::{AppendError, Durability, Edges, EphemeralError, Hub, ReadError, Sessions, Unavailable};
+use crate::{AppendError, Durability, Edges, EphemeralError, Hub, Part, ReadError, Sessions, Unavailable};
 
 /// Streams that are appended to, read and followed.
 #[async_trait]
@@ -39,6 +39,11 @@ pub trait Log: Send + Sync + 'static {
 
     /// Whether this process can append and tail right now.
     async fn check(&self) -> Result<(), Unavailable>;
+
+    /// What of the log works, as far as is known without asking it. A log in this process has no parts.
+    fn parts(&self) -> Vec<Part> {
+        Vec::new()
+    }
 
     /// The live side.
     fn hub(&self) -> &Arc<Hub>;

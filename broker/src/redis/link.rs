@@ -10,6 +10,7 @@ use std::time::Duration;
 use redis::PushInfo;
 use redis::aio::MultiplexedConnection;
 use shared::limits::{APPEND_ANSWER_TIMEOUT, CONNECT_TIMEOUT, LINK_PROBE_INTERVAL};
+use shared::time;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -20,10 +21,11 @@ use super::fault::Fault;
 use super::gauge::Usable;
 use super::keys::KeyTemplate;
 use super::parse;
+use crate::Away;
 use crate::backoff::Backoff;
 
 /// What others see of a link: its connection, or why there is none.
-pub(super) type LinkState = Result<Connected, &'static str>;
+pub(super) type LinkState = Result<Connected, Away>;
 
 /// An open connection.
 #[derive(Clone)]
@@ -100,7 +102,10 @@ impl Link {
         what: &'static str,
         queued_max: usize,
     ) -> (Self, watch::Receiver<LinkState>) {
-        let (shown, seen) = watch::channel(Err("not connected to Redis yet"));
+        let (shown, seen) = watch::channel(Err(Away {
+            why: "not connected to Redis yet",
+            since_ms: time::now_ms(),
+        }));
         let probe = probe(keys);
         let opening = open(connector.clone(), queued_max, probe.clone());
         let link = Self {
@@ -129,7 +134,7 @@ impl Link {
     pub(super) fn why(&self) -> &'static str {
         match &*self.shown.borrow() {
             Ok(_) => "Redis answers too slowly",
-            Err(why) => why,
+            Err(away) => away.why,
         }
     }
 
@@ -149,7 +154,12 @@ impl Link {
         } else {
             warn!(why, ?pause, "no connection for {what}");
         }
-        drop(self.shown.send_replace(Err(why)));
+        self.shown.send_modify(|shown| {
+            let since_ms = shown
+                .as_ref()
+                .map_or_else(|away| away.since_ms, |_| time::now_ms());
+            *shown = Err(Away { why, since_ms });
+        });
         self.away_since.get_or_insert_with(Instant::now);
         self.failed = true;
         self.phase = Phase::Down(Box::pin(tokio::time::sleep(pause)));

@@ -11,11 +11,12 @@
 //! | [`records`] | session records and the edge registry: one connection per node |
 //! | [`durability`] | how Redis is asked whether an append is safe |
 //! | [`connect`] | how connections are opened, and to which servers: Sentinels, TLS |
-//! | [`link`] | a connection that comes back |
+//! | [`link`], [`absence`] | a connection that comes back, and since when it has been missing |
 //! | [`keys`], [`slot`] | what keys are called, and their slots |
 //! | [`parse`], [`fault`] | what replies mean |
 //! | [`memory_watch`] | how full the server is |
 
+mod absence;
 mod append;
 mod config;
 mod connect;
@@ -46,8 +47,8 @@ use tracing::debug;
 pub use config::{ConnectError, RedisConfig, TailMode, TlsFiles};
 
 use crate::{
-    AppendError, Edges, EphemeralError, Feed, Hub, Log, NewEvent, Page, ReadError, ReadRequest, Receipt,
-    Sessions, Unavailable,
+    AppendError, Edges, EphemeralError, Feed, Hub, Log, NewEvent, Page, Part, ReadError, ReadRequest,
+    Receipt, Sessions, Unavailable,
 };
 use append::Lanes;
 use connect::Deployment;
@@ -175,6 +176,10 @@ impl Log for RedisLog {
 
     async fn check(&self) -> Result<(), Unavailable> {
         self.topology.check().await
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        self.topology.parts()
     }
 
     fn hub(&self) -> &Arc<Hub> {

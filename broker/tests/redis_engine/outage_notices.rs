@@ -384,6 +384,13 @@ async fn only_the_streams_of_a_master_that_is_away_are() {
             events(told).len() == stay.len()
         })
         .await;
+    // It can be used, and says what cannot.
+    until("the others are ready", async || log.check().await.is_ok()).await;
+    let parts = log.parts();
+    assert_eq!(parts.len(), 3 * 4, "{parts:?}");
+    let tails = parts.iter().filter(|part| part.name == "tail");
+    let away: Vec<_> = tails.filter(|part| part.away.is_some()).collect();
+    assert!(away.len() == 1 && away[0].node.is_some(), "{parts:?}");
     cluster.nodes()[owner].server.resume();
     reader.restored(&gone).await;
     once_each(&reader.told, &gone);

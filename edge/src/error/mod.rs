@@ -97,8 +97,16 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        self.into_response_with(b"")
+    }
+}
+
+impl ApiError {
+    /// The answer; `members`, with a comma before each, stand behind the error.
+    pub(crate) fn into_response_with(self, members: &[u8]) -> Response {
         let mut body = b"{\"error\":".to_vec();
         self.push_json(&mut body);
+        body.extend_from_slice(members);
         body.extend_from_slice(b"}\n");
         let mut response = (self.code.status(), body).into_response();
         let headers = response.headers_mut();

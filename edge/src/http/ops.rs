@@ -1,9 +1,14 @@
 //! What operators and their machines ask: is the process alive, can this edge do its work, and the counters.
 
+use std::io::Write as _;
+
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use broker::Part;
 use shared::limits::READY_TIMEOUT;
+use shared::wire;
 use tokio::time::Instant;
 
 use crate::app::AppState;
@@ -15,10 +20,57 @@ pub(super) async fn health() -> Response {
     json(StatusCode::OK, "{\"status\":\"ok\"}\n")
 }
 
-/// `GET /readyz`: whether this edge can append and tail right now, so that a load balancer sends it new clients.
-pub(super) async fn ready(State(state): State<AppState>) -> Result<Response, ApiError> {
-    check(&state).await?;
-    Ok(json(StatusCode::OK, "{\"status\":\"ready\"}\n"))
+/// `GET /readyz`: whether this edge can append and tail right now, so that a load balancer sends it new clients; and which
+/// parts of the log work, for whoever has to know why not.
+pub(super) async fn ready(State(state): State<AppState>) -> Response {
+    let ready = check(&state).await;
+    let parts = Parts(state.log.parts());
+    match ready {
+        Ok(()) => {
+            let mut body = b"{\"status\":\"ready\"".to_vec();
+            parts.push_member(&mut body);
+            body.extend_from_slice(b"}\n");
+            json(StatusCode::OK, body)
+        }
+        Err(error) => {
+            let mut members = Vec::new();
+            parts.push_member(&mut members);
+            error.into_response_with(&members)
+        }
+    }
+}
+
+/// What is known of the parts of the log.
+struct Parts(Vec<Part>);
+
+impl Parts {
+    /// Appends `,"parts":[{"part","node"?,"ok","why"?,"since"?}]`; nothing if there are none.
+    fn push_member(&self, out: &mut Vec<u8>) {
+        if self.0.is_empty() {
+            return;
+        }
+        out.extend_from_slice(b",\"parts\":[");
+        for (index, part) in self.0.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            // Writing into a vector has no way to fail; names have nothing that JSON escapes.
+            let _ = write!(out, "{{\"part\":\"{}\"", part.name);
+            if let Some(node) = &part.node {
+                out.extend_from_slice(b",\"node\":");
+                wire::push_json_string(out, node);
+            }
+            let _ = write!(out, ",\"ok\":{}", part.away.is_none());
+            if let Some(away) = part.away {
+                out.extend_from_slice(b",\"why\":");
+                wire::push_json_string(out, away.why);
+                out.extend_from_slice(b",\"since\":");
+                wire::push_json_time(out, away.since_ms);
+            }
+            out.push(b'}');
+        }
+        out.push(b']');
+    }
 }
 
 /// Whether this edge is ready; it is noted in the metrics.
@@ -52,10 +104,10 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Response {
     (headers, metrics::render()).into_response()
 }
 
-fn json(status: StatusCode, body: &'static str) -> Response {
+fn json(status: StatusCode, body: impl Into<Body>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    (status, headers, body).into_response()
+    (status, headers, body.into()).into_response()
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use broker::testing::RedisServer;
+use broker::{RedisConfig, RedisLog};
 use edge::config::Config;
 use shared::limits::READY_TIMEOUT;
 
@@ -22,6 +24,54 @@ async fn health_and_readiness() {
     assert!(response.headers().contains_key("retry-after"));
     let answer: serde_json::Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     assert_eq!(code(&answer), "unavailable");
+}
+
+/// What `/readyz` says: its status, and the parts that work and those that do not.
+async fn parts(edge: &TestEdge) -> (u16, Vec<String>, Vec<String>) {
+    let (status, answer) = get(edge, "/readyz").await;
+    match status {
+        200 => assert_eq!(answer["status"], "ready"),
+        _ => assert_eq!((status, code(&answer)), (503, "unavailable")),
+    }
+    let (mut work, mut away) = (Vec::new(), Vec::new());
+    for part in answer["parts"].as_array().unwrap() {
+        let name = part["part"].as_str().unwrap().to_owned();
+        if part["ok"].as_bool().unwrap() {
+            assert!(part.get("why").is_none() && part.get("since").is_none(), "{part}");
+            work.push(name);
+        } else {
+            let since: jiff::Timestamp = part["since"].as_str().unwrap().parse().unwrap();
+            assert!(since <= jiff::Timestamp::now(), "{part}");
+            assert!(!part["why"].as_str().unwrap().is_empty());
+            away.push(name);
+        }
+    }
+    (status, work, away)
+}
+
+#[tokio::test]
+async fn readiness_says_what_is_away_and_since_when() {
+    const PARTS: [&str; 4] = ["appends", "tail", "sessions", "ephemeral"];
+    let redis = RedisServer::start().await;
+    let log = RedisLog::connect(RedisConfig::new(redis.url())).await.unwrap();
+    let edge = TestEdge::start_on(log, Config::default()).await;
+    let until = async |status: u16, what: &str| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let (found, work, away) = parts(&edge).await;
+            let all = if status == 200 { &work } else { &away };
+            if *all == PARTS {
+                return assert_eq!(found, status);
+            }
+            assert!(std::time::Instant::now() < deadline, "{what}: {work:?}, {away:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    until(200, "everything works").await;
+    redis.kill();
+    until(503, "everything is away").await;
+    redis.restart().await;
+    until(200, "everything works again").await;
 }
 
 #[tokio::test]

@@ -10,15 +10,17 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 use tracing::debug;
 
+use super::super::absence::Absence;
 use super::code;
-use crate::Channel;
 use crate::hub::lock;
+use crate::{Away, Channel};
 
 /// The channels that are wanted.
 #[derive(Default)]
 pub(super) struct Directory {
     state: Mutex<State>,
     changed: Notify,
+    absence: Absence,
 }
 
 #[derive(Default)]
@@ -26,7 +28,6 @@ struct State {
     wanted: HashMap<Arc<str>, Arc<Channel>>,
     /// What was wanted or ceased to be since the task looked last. Bounded: only kept while there is a connection.
     changed: HashSet<Arc<str>>,
-    up: bool,
     /// Which connection speaks at present.
     connection: u64,
     lost: bool,
@@ -48,7 +49,7 @@ impl Directory {
         let name: Arc<str> = name.into();
         let mut state = lock(&self.state);
         state.wanted.insert(name.clone(), channel.clone());
-        if state.up {
+        if self.is_up() {
             state.changed.insert(name);
             self.changed.notify_one();
         } else {
@@ -67,7 +68,7 @@ impl Directory {
         if !ours {
             return;
         }
-        if let (Some((name, _)), true) = (state.wanted.remove_entry(name), state.up) {
+        if let (Some((name, _)), true) = (state.wanted.remove_entry(name), self.is_up()) {
             state.changed.insert(name);
             self.changed.notify_one();
         }
@@ -75,7 +76,13 @@ impl Directory {
 
     /// Whether there is a connection.
     pub(super) fn is_up(&self) -> bool {
-        lock(&self.state).up
+        self.absence.is_over()
+    }
+
+    /// Why there is none, if so.
+    pub(super) fn away(&self) -> Option<Away> {
+        self.absence
+            .away("there is no connection to Redis for ephemeral events")
     }
 
     /// Takes what the next connection brings. That the one before it is lost does not matter from now on.
@@ -93,7 +100,7 @@ impl Directory {
     pub(super) fn up(&self) {
         let mut state = lock(&self.state);
         let state = &mut *state;
-        state.up = true;
+        self.absence.end();
         state.changed = state.wanted.keys().cloned().collect();
         self.changed.notify_one();
     }
@@ -101,7 +108,7 @@ impl Directory {
     /// There is none any more.
     pub(super) fn down(&self) {
         let mut state = lock(&self.state);
-        state.up = false;
+        self.absence.begin();
         state.changed = HashSet::new();
         for channel in state.wanted.values() {
             channel.listening();

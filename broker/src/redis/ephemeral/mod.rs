@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use super::connect::Connector;
 use super::keys::KeyTemplate;
 use super::topology::Guide;
-use crate::{Channel, EphemeralError, Unavailable, ephemeral};
+use crate::{Away, Channel, EphemeralError, Unavailable, ephemeral};
 use directory::Directory;
 
 /// Handle of the task that exchanges ephemeral events with the other edges.
@@ -96,9 +96,9 @@ impl Ephemerals {
         self.directory.unlisten(&name, channel);
     }
 
-    /// Whether events can be sent and received right now.
-    pub(super) fn is_up(&self) -> bool {
-        self.directory.is_up()
+    /// Why no events can be sent and received right now, if so.
+    pub(super) fn away(&self) -> Option<Away> {
+        self.directory.away()
     }
 }
 

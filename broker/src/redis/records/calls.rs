@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
 use shared::limits::{RECORD_CALLS_MAX, RECORD_TIMEOUT};
+use shared::time;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use super::super::keys::KeyTemplate;
 use super::super::link::{Change, Link, LinkState};
 use super::super::parse;
 use super::super::topology::{Topology, ask_first};
+use crate::Away;
 
 /// Runs commands, each at the node that has its key.
 pub(in super::super) struct Records {
@@ -119,24 +121,33 @@ impl Calls {
     }
 
     /// Why nothing can be called right now.
-    pub(in super::super) fn check(&self) -> Result<(), &'static str> {
+    pub(in super::super) fn away(&self) -> Option<Away> {
         match &*self.link.borrow() {
-            Ok(connected) if connected.is_given_up() => Err("Redis does not answer"),
-            Ok(_) => Ok(()),
-            Err(why) => Err(why),
+            // The link is about to say so itself.
+            Ok(connected) if connected.is_given_up() => Some(Away {
+                why: "Redis does not answer",
+                since_ms: time::now_ms(),
+            }),
+            Ok(_) => None,
+            Err(away) => Some(*away),
         }
     }
 
+    fn check(&self) -> Result<(), Fault> {
+        self.away().map_or(Ok(()), |away| Err(Fault::Lost(away.why)))
+    }
+
     async fn command(&self, command: &Cmd, asking: bool) -> Result<Value, Fault> {
-        self.check().map_err(Fault::Lost)?;
+        self.check()?;
         let _room = match timeout(RECORD_TIMEOUT, self.room.acquire()).await {
             Ok(Ok(room)) => room,
             Ok(Err(tokio::sync::AcquireError { .. })) => return Err(Fault::Lost("the log is shutting down")),
             Err(_) => return Err(Fault::Lost("more is asked than Redis takes")),
         };
         // It may have gone while this call waited.
-        self.check().map_err(Fault::Lost)?;
-        let connected = self.link.borrow().clone().map_err(Fault::Lost)?;
+        self.check()?;
+        let connected = self.link.borrow().clone();
+        let connected = connected.map_err(|away| Fault::Lost(away.why))?;
         let mut connection = connected.connection.clone();
         let started = Instant::now();
         let sent = async {

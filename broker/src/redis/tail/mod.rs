@@ -18,22 +18,22 @@ mod tests;
 mod tracking;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::TailMode;
+use super::absence::Absence;
 use super::connect::Connector;
 use super::keys::KeyTemplate;
 use super::topology::Guide;
-use crate::Channel;
+use crate::{Away, Channel};
 use doorbell::{Doorbell, Wish};
 
 /// Handle of the task that follows streams on one node.
 pub(super) struct Tail {
     doorbell: Arc<Doorbell>,
-    live: Arc<AtomicBool>,
+    absence: Arc<Absence>,
 }
 
 impl Tail {
@@ -47,17 +47,17 @@ impl Tail {
         stop: CancellationToken,
     ) -> Self {
         let doorbell = Arc::<Doorbell>::default();
-        let live = Arc::<AtomicBool>::default();
+        let absence = Arc::<Absence>::default();
         tracker.spawn(run::run(
             connector,
             guide,
             keys,
             mode,
             doorbell.clone(),
-            live.clone(),
+            absence.clone(),
             stop,
         ));
-        Self { doorbell, live }
+        Self { doorbell, absence }
     }
 
     /// Follows a stream from its present head on, or from where another tail has left it. `asking`: the node has the
@@ -71,8 +71,8 @@ impl Tail {
         self.doorbell.change(Wish::LetGo, channel.clone());
     }
 
-    /// Whether the tail is connected and has had an answer to what it last asked.
-    pub(super) fn is_live(&self) -> bool {
-        self.live.load(Ordering::Relaxed)
+    /// Why the tail is not live: connected, with everything read that has rung. `None` if it is.
+    pub(super) fn away(&self) -> Option<Away> {
+        self.absence.away("the live tail has no connection to Redis")
     }
 }

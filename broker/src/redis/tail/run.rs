@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -14,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::super::TailMode;
+use super::super::absence::Absence;
 use super::super::connect::{Connection, Connector};
 use super::super::fault::Fault;
 use super::super::gauge::Usable;
@@ -36,7 +36,7 @@ pub(super) async fn run(
     keys: KeyTemplate,
     mode: TailMode,
     doorbell: Arc<Doorbell>,
-    live: Arc<AtomicBool>,
+    absence: Arc<Absence>,
     stop: CancellationToken,
 ) {
     let mut tail = TailLoop {
@@ -44,7 +44,7 @@ pub(super) async fn run(
         guide,
         keys,
         doorbell,
-        live,
+        absence,
         streams: HashMap::new(),
         dirty: VecDeque::new(),
         check_queue: VecDeque::new(),
@@ -98,7 +98,7 @@ pub(super) struct TailLoop {
     pub(super) guide: Guide,
     keys: KeyTemplate,
     doorbell: Arc<Doorbell>,
-    live: Arc<AtomicBool>,
+    absence: Arc<Absence>,
     pub(super) streams: Streams,
     /// Keys to read, first come first served: under load each stream collects entries while it waits for its turn,
     /// so that its next read brings several. A stream that is in here says so itself.
@@ -145,7 +145,7 @@ impl TailLoop {
 
     /// There is no connection any more.
     fn lost(&mut self) {
-        self.live.store(false, Ordering::Relaxed);
+        self.absence.begin();
         self.outage
             .lost(self.asked_at.take().unwrap_or_else(Instant::now));
         self.guide.lost();
@@ -189,7 +189,7 @@ impl TailLoop {
             self.take_news()?;
             self.adapt_tracking(&mut connection).await?;
             if self.dirty.is_empty() {
-                self.live.store(true, Ordering::Relaxed);
+                self.absence.end();
                 self.outage.over();
                 tokio::select! {
                     () = self.doorbell.rung() => {}

@@ -41,7 +41,7 @@ use super::connect::Connector;
 use super::fault::{Fault, Redirect};
 use super::keys::KeyTemplate;
 use crate::hub::lock;
-use crate::{Channel, Feed, Unavailable};
+use crate::{Channel, Feed, Part, Unavailable};
 use followed::Followings;
 
 /// Begins the commands for a node that has a key but not yet its slot: it is told that another one sends us.
@@ -151,6 +151,15 @@ impl Topology {
         let nodes = self.present();
         let checks = nodes.all().iter().map(|node| Box::pin(node.check()));
         select_ok(checks).await.map(drop)
+    }
+
+    /// What of each node works, as far as is known.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        self.present()
+            .all()
+            .iter()
+            .flat_map(|node| node.parts())
+            .collect()
     }
 
     /// Whether that is so at every node.

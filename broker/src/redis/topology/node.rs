@@ -23,7 +23,7 @@ use crate::redis::read::Reader;
 use crate::redis::records::Calls;
 use crate::redis::tail::Tail;
 use crate::redis::{ConnectError, RedisConfig, TailMode};
-use crate::{Durability, Unavailable};
+use crate::{Away, Durability, Part, Unavailable};
 
 /// How long a node is kept that has no slot: it may get some.
 const YOUNG: Duration = Duration::from_secs(60);
@@ -180,7 +180,7 @@ impl Node {
 
     /// Why one lane of appends cannot send; `None` if it can.
     pub(in crate::redis) fn appends_away(&self, lane: LaneId) -> Option<&'static str> {
-        let away = |seen: &watch::Receiver<LinkState>| seen.borrow().as_ref().err().copied();
+        let away = |seen: &watch::Receiver<LinkState>| seen.borrow().as_ref().err().map(|away| away.why);
         match lane {
             LaneId::Plain(index) => away(self.appends.get(index)?),
             LaneId::Durable(durability) => away(lock(&self.durable_appends).get(&durability)?),
@@ -220,23 +220,46 @@ impl Node {
 
     /// Whether this process can append to it and tail it right now.
     pub(super) async fn check(&self) -> Result<(), Unavailable> {
+        // What is known comes first: nobody waits for an answer then.
+        if let Some(away) = self.aways().into_iter().find_map(|(_, away)| away) {
+            return Err(Unavailable(away.why.into()));
+        }
         for seen in &self.appends {
             let link = seen.borrow().clone();
-            let mut link = link.map_err(|why| Unavailable(why.into()))?;
+            let mut link = link.map_err(|away| Unavailable(away.why.into()))?;
             match link::run_probe(&mut link.connection, &self.probe, CONNECT_TIMEOUT).await {
                 // Another node would take the write: this one answers.
                 Ok(()) | Err(Fault::Moved(_)) => {}
                 Err(fault) => return Err(fault.into_unavailable()),
             }
         }
-        self.calls.check().map_err(|why| Unavailable(why.into()))?;
-        if !self.tail.is_live() {
-            return Err(Unavailable("the live tail has no connection to Redis".into()));
+        // It may have gone while that was asked.
+        match self.aways().into_iter().find_map(|(_, away)| away) {
+            Some(away) => Err(Unavailable(away.why.into())),
+            None => Ok(()),
         }
-        if !self.ephemerals.is_up() {
-            let why = "there is no connection to Redis for ephemeral events";
-            return Err(Unavailable(why.into()));
-        }
-        Ok(())
+    }
+
+    /// What of it works, as far as is known.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Part> {
+        let node = self.address.as_ref().map(Address::to_string);
+        self.aways().into_iter().map(move |(name, away)| Part {
+            name,
+            node: node.clone(),
+            away,
+        })
+    }
+
+    fn aways(&self) -> [(&'static str, Option<Away>); 4] {
+        let mut appends = self.appends.iter();
+        [
+            (
+                "appends",
+                appends.find_map(|seen| seen.borrow().as_ref().err().copied()),
+            ),
+            ("tail", self.tail.away()),
+            ("sessions", self.calls.away()),
+            ("ephemeral", self.ephemerals.away()),
+        ]
     }
 }
