@@ -1,5 +1,6 @@
 //! The contract of a log: one suite, run against each engine. `cargo test -p broker --test contract memory::` runs
-//! one part, `redis::doorbell::` and `redis::blocking::` the others.
+//! one part, `redis::doorbell::`, `redis::blocking::` and
+//! `cluster::` the others.
 //!
 //! Each case is an async function over a [`Fixture`], which brings up a fresh log of one engine and does to its
 //! streams what only that engine's operator or another client could do. The cases wait for conditions, under a
@@ -9,6 +10,7 @@
 #[macro_use]
 mod suite;
 
+mod cluster;
 mod fixture;
 mod memory;
 mod redis;

@@ -1,10 +1,11 @@
 //! The list of all cases, as one macro that makes tests of them for a fixture.
 
-/// Tests of one fixture: `contract_tests!(Fixture: module { case, … } …)`.
+/// Tests of one fixture, each with an attribute: `contract_tests!(Fixture, attribute: module { case, … } …)`.
 macro_rules! contract_tests {
-    ($fixture:ty: $($module:ident { $($case:ident),* $(,)? })*) => {
+    ($fixture:ty, $attribute:meta: $($module:ident { $($case:ident),* $(,)? })*) => {
         $(mod $module {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            $(#[$attribute]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 $crate::$module::$case::<$fixture>().await;
             })*
@@ -12,10 +13,13 @@ macro_rules! contract_tests {
     };
 }
 
-/// The whole suite for one fixture.
+/// The whole suite for one fixture; with an attribute, where each test is to have one.
 macro_rules! contract_suite {
     ($fixture:ty) => {
-        contract_tests! { $fixture:
+        contract_suite!($fixture, allow(clippy::unwrap_used));
+    };
+    ($fixture:ty, $attribute:meta) => {
+        contract_tests! { $fixture, $attribute:
             append {
                 answers_with_positions_in_order,
                 a_large_batch_keeps_its_order,
@@ -130,6 +134,7 @@ macro_rules! contract_suite {
         }
 
         mod model {
+            #[$attribute]
             #[test]
             fn any_history_reads_as_the_model_says() {
                 $crate::model::any_history_reads_as_the_model_says::<$fixture>();

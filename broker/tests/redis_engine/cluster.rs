@@ -238,3 +238,56 @@ async fn a_stream_goes_on_when_its_master_dies() {
         assert_eq!(received[stream], (0..10).collect::<Vec<_>>());
     }
 }
+
+/// Of several keys of a slot that is open a cluster says to wait (`TRYAGAIN`). Nobody waits for ever: a move may have been left off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_with_a_key_is_refused_if_its_slot_stays_open() {
+    let cluster = RedisCluster::start(2, false).await;
+    let log = log(cluster.url()).await;
+    let stream = name("doc:open");
+    let (slot, from) = cluster.first_owner(&key(&stream)).await;
+    log.append(&stream, keyed(1)).await.unwrap();
+    cluster.begin_move(slot, from, 1 - from).await;
+    cluster.move_keys(slot, from, 1 - from).await;
+    let began = tokio::time::Instant::now();
+    let refused = in_time("an answer", log.append(&stream, keyed(2))).await;
+    let error = refused.unwrap_err();
+    assert!(
+        error.is_retryable() && !matches!(error, AppendError::Unconfirmed),
+        "{error}"
+    );
+    assert!(
+        began.elapsed() >= shared::limits::APPEND_TIMEOUT / 2,
+        "it waits for the move"
+    );
+    // It is not in the log, and once the slot is closed it gets there.
+    cluster.end_move(slot, from, 1 - from).await;
+    assert_eq!(numbers(&log, &stream).await, [1]);
+    in_time("an append", log.append(&stream, keyed(2))).await.unwrap();
+    assert_eq!(numbers(&log, &stream).await, [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_is_usable_while_one_master_is() {
+    let cluster = RedisCluster::start(3, false).await;
+    let log = log(cluster.url()).await;
+    log.check().await.unwrap();
+    cluster.nodes()[1].server.kill();
+    // What lies there is refused, and the log is usable all the same.
+    let mut lost = None;
+    for stream in streams(30) {
+        let (_, owner) = cluster.first_owner(&key(&stream)).await;
+        if owner == 1 {
+            lost = Some(stream);
+        }
+    }
+    let lost = lost.expect("one of thirty streams");
+    until("the loss is noticed", async || {
+        log.append(&lost, number(1)).await.is_err()
+    })
+    .await;
+    log.check().await.unwrap();
+    cluster.nodes()[0].server.kill();
+    cluster.nodes()[2].server.kill();
+    until("no master is left", async || log.check().await.is_err()).await;
+}
