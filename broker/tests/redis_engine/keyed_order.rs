@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use broker::Log;
-use broker::testing::RedisServer;
+use broker::testing::{RedisServer, SentinelGroup};
+use broker::{Durability, Log, RedisConfig, RedisLog};
 
 use crate::proxy::{Mode, Proxy};
 use crate::support::*;
@@ -13,9 +13,24 @@ const EVENTS: u64 = 1_500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_at_any_moment() {
-    let server = RedisServer::start().await;
+    cut(&RedisServer::start().await, Durability::Primary).await;
+}
+
+/// What was appended and cut before its wait was answered is waited for again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cut_at_any_moment_while_replicas_are_waited_for() {
+    let group = SentinelGroup::start(1, &[]).await;
+    cut(group.primary(), Durability::Replicas(1)).await;
+}
+
+async fn cut(server: &RedisServer, durability: Durability) {
     let proxy = Proxy::start(server.socket());
-    let log = log(proxy.url()).await;
+    let settings = RedisConfig {
+        durability,
+        durability_timeout: DEADLINE,
+        ..config(proxy.url())
+    };
+    let log = RedisLog::connect(settings).await.unwrap();
     let mut publishers = tokio::task::JoinSet::new();
     for stream in 0..STREAMS {
         let log = log.clone();
