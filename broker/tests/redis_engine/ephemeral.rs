@@ -39,6 +39,8 @@ async fn next(subscriber: &mut Subscriber) -> Vec<(StreamName, u64)> {
                 Some((event.stream.clone(), text.parse().unwrap()))
             }
             Delivery::CaughtUp { .. } => None,
+            // Some tests cut Redis off, for as long as it takes to connect anew.
+            Delivery::Degraded { .. } | Delivery::Restored { .. } => None,
             other => panic!("nothing is in the log: {other:?}"),
         };
         let numbers: Vec<_> = out.drain(..).filter_map(|delivery| number(&delivery)).collect();
