@@ -6,6 +6,9 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 use edge::cli::{self, Args, Failure};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let outcome = match Args::try_parse() {
         Ok(args) => cli::run(args),
