@@ -79,6 +79,19 @@ impl Channel {
         }
     }
 
+    /// Engine: nobody would be told of what is published now before that time. Until then it need not be fetched at all.
+    /// `None`: they would be told at once.
+    pub(crate) fn quiet_until(&self, now: Instant) -> Option<Instant> {
+        let state = lock(&self.state);
+        let due = state.gather.told_at? + self.pause(&state);
+        // By then no more may have come than may be news at once, even if twice as much comes as before.
+        let bytes_each = (state.ring_bytes / state.ring.len().max(1)).max(1);
+        let room = (self.entries_max / RING_PART).min(self.bytes_max / RING_PART / bytes_each) / 2;
+        let room = u32::try_from(room.saturating_sub(state.gather.entries)).unwrap_or(u32::MAX);
+        let full = now + state.gather.gap?.saturating_mul(room);
+        Some(due.min(full)).filter(|at| *at > now)
+    }
+
     /// How long after the last time they are told again at the earliest.
     fn pause(&self, state: &State) -> Duration {
         let subscribers = state.waiting.len();
@@ -172,6 +185,12 @@ mod tests {
             told[0]
         }
 
+        async fn told_by_itself_or_already(&self) {
+            if !self.told() {
+                self.told_by_itself().await;
+            }
+        }
+
         async fn told_by_itself(&self) {
             let deadline = Instant::now() + Duration::from_secs(60);
             while self.bells[0]
@@ -212,6 +231,38 @@ mod tests {
             tokio::time::sleep(GATHER / 2).await;
             bench.publish(1);
             assert!(bench.told());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_would_be_told_of_need_not_be_fetched_yet() {
+        let mut bench = Bench::new(1_000);
+        let now = Instant::now();
+        assert_eq!(bench.channel.quiet_until(now), None);
+        bench.publish(1);
+        assert_eq!(bench.channel.quiet_until(Instant::now()), None);
+        bench.hurry();
+        bench.publish(1);
+        bench.told_by_itself_or_already().await;
+        let told_by = Instant::now();
+        // From a time at which they had been told for sure; it is not longer than they wait at the most.
+        let quiet = bench.channel.quiet_until(told_by - Duration::from_millis(1));
+        assert!(quiet.is_none_or(|until| until <= told_by + GATHER), "{quiet:?}");
+        assert_eq!(bench.channel.quiet_until(told_by + GATHER), None);
+        let few = Bench::new(FEW_SUBSCRIBERS);
+        assert_eq!(few.channel.quiet_until(Instant::now()), None);
+    }
+
+    #[test]
+    fn the_ring_does_not_overflow_while_nothing_is_fetched() {
+        let mut bench = Bench::new(1_000);
+        // So many at a time, and without a pause, that a quarter of the ring is there at once.
+        for _ in 0..200 {
+            bench.publish(90);
+        }
+        let (now, gap) = (Instant::now(), lock(&bench.channel.state).gather.gap.unwrap());
+        if let Some(until) = bench.channel.quiet_until(now) {
+            assert!(until - now <= gap * 400 / RING_PART as u32 / 2);
         }
     }
 

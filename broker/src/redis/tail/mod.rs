@@ -9,6 +9,7 @@
 mod blocking;
 mod doorbell;
 mod followed;
+mod later;
 mod opening;
 mod outage;
 mod reads;

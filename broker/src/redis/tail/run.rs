@@ -23,6 +23,7 @@ use super::super::topology::Guide;
 use super::blocking::Blocking;
 use super::doorbell::{Doorbell, Wish};
 use super::followed::Followed;
+use super::later::Later;
 use super::opening::{Tracked, open};
 use super::outage::Outage;
 use super::tracking::Tracking;
@@ -47,6 +48,7 @@ pub(super) async fn run(
         absence,
         streams: HashMap::new(),
         dirty: VecDeque::new(),
+        later: Later::default(),
         check_queue: VecDeque::new(),
         blocking: None,
         outage: Outage::default(),
@@ -103,6 +105,8 @@ pub(super) struct TailLoop {
     /// Keys to read, first come first served: under load each stream collects entries while it waits for its turn,
     /// so that its next read brings several. A stream that is in here says so itself.
     pub(super) dirty: VecDeque<Key>,
+    /// Streams that come into that line when it is time; they say that they are in it.
+    later: Later,
     /// Streams in the order in which their counters are checked.
     check_queue: VecDeque<(Key, Arc<Channel>)>,
     tracking: Tracking,
@@ -134,6 +138,7 @@ impl TailLoop {
             }
             None => self.blocking = Some(Blocking::new(connector.clone(), self.doorbell.clone())),
         }
+        self.dirty.extend(self.later.take_all());
         self.mark_all();
         info!(
             streams = self.streams.len(),
@@ -187,12 +192,14 @@ impl TailLoop {
         let mut heard_at = Instant::now();
         loop {
             self.take_news()?;
+            self.take_due();
             self.adapt_tracking(&mut connection).await?;
             if self.dirty.is_empty() {
                 self.absence.end();
                 self.outage.over();
                 tokio::select! {
                     () = self.doorbell.rung() => {}
+                    () = self.later.due() => {}
                     _ = checks.tick() => {
                         self.queue_checks();
                         if self.dirty.is_empty() && heard_at.elapsed() >= TAIL_PING_INTERVAL {
@@ -254,6 +261,35 @@ impl TailLoop {
         }
     }
 
+    /// A stream may have news: it is read now, or when its subscribers are to be told.
+    fn rang(&mut self, key: &[u8], now: Instant) {
+        let followed = self.streams.get(key).filter(|followed| !followed.queued);
+        // A blocking read rings again and again for what is not fetched.
+        let quiet = followed
+            .filter(|_| self.blocking.is_none())
+            .and_then(|followed| followed.channel.quiet_until(now));
+        match (quiet, self.streams.get_key_value(key)) {
+            (Some(until), Some((key, _))) => {
+                let key = key.clone();
+                self.later.push(until, key.clone());
+                self.streams
+                    .entry(key)
+                    .and_modify(|followed| followed.queued = true);
+            }
+            _ => self.mark(key),
+        }
+    }
+
+    /// Puts those in line whose time has come.
+    fn take_due(&mut self) {
+        let now = Instant::now();
+        while let Some(key) = self.later.take(now) {
+            if self.streams.get(&key).is_some_and(|followed| followed.queued) {
+                self.dirty.push_back(key);
+            }
+        }
+    }
+
     fn mark_all(&mut self) {
         for (key, followed) in &mut self.streams {
             if !std::mem::replace(&mut followed.queued, true) {
@@ -272,9 +308,10 @@ impl TailLoop {
         if news.all_dirty {
             self.mark_all();
         }
+        let now = Instant::now();
         for key in &news.dirty {
             self.tracking.rang(self.streams.contains_key(&key[..]));
-            self.mark(key);
+            self.rang(key, now);
         }
         if let Some(blocking) = &mut self.blocking {
             blocking.follow(&self.streams);

@@ -80,6 +80,57 @@ impl Rig {
     }
 }
 
+#[tokio::test]
+async fn what_comes_fast_to_many_is_fetched_when_they_are_told() {
+    const EVENTS: usize = 400;
+    let rig = Rig::start(TailMode::Auto).await;
+    let mut followers = Vec::new();
+    for _ in 0..60 {
+        followers.push(rig.follow("s").await);
+    }
+    let mut connection = rig.server.connection().await;
+    let reads = async |connection: &mut MultiplexedConnection| -> usize {
+        let stats: String = cmd("INFO")
+            .arg("commandstats")
+            .query_async(connection)
+            .await
+            .unwrap();
+        let of = |command: &str| {
+            let line = stats.lines().find(|line| line.starts_with(command))?;
+            line.split_once("calls=")?.1.split(',').next()?.parse().ok()
+        };
+        of("cmdstat_xread:").unwrap_or(0)
+    };
+    let mut published = 0;
+    let few_reads = async {
+        loop {
+            let before = reads(&mut connection).await;
+            for _ in 0..EVENTS {
+                let add = cmd("XADD")
+                    .arg("weir:{s}")
+                    .arg("*")
+                    .arg("d")
+                    .arg(published)
+                    .take();
+                let _: String = add.query_async(&mut connection).await.unwrap();
+                published += 1;
+            }
+            let reads = reads(&mut connection).await - before;
+            // All of it comes, and nothing twice.
+            for follower in &mut followers {
+                let ids = follower.read(published).await;
+                assert!(ids.windows(2).all(|pair| pair[0].id < pair[1].id));
+                assert_eq!(ids.last().unwrap().ordinal.unwrap().0, published as u64);
+            }
+            // On a machine that is busy with something else they may come too seldom for that.
+            if reads * 8 < EVENTS {
+                return;
+            }
+        }
+    };
+    timeout(DEADLINE, few_reads).await.unwrap();
+}
+
 /// Takes everything from a channel, as a live subscriber does.
 struct Follower {
     place: Attachment,
