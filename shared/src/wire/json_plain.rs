@@ -155,8 +155,8 @@ impl Glance<'_> {
     }
 }
 
-/// How many bytes from the start certainly stand for themselves within a string: in steps of eight.
-fn plain_bytes(text: &[u8]) -> usize {
+/// How many bytes from the start certainly stand for themselves within a JSON string: looked at eight at a time.
+pub fn plain_bytes(text: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
     // The high bit of each byte that is zero, and perhaps of some above it.

@@ -39,31 +39,33 @@ const POST: Way = (Some(Server::Weir), Dialect::Post);
 const WEB_SOCKET: Way = (Some(Server::Weir), Dialect::WebSocket);
 const SOCKET_IO: Way = (Some(Server::Weir), Dialect::SocketIo);
 const NODE: Way = (Some(Server::NodeStreams), Dialect::SocketIo);
+/// Reads and acknowledges, and stores nothing: where there are many connections, what they alone cost.
+const BARE: Way = (Some(Server::Bare), Dialect::SocketIo);
 
 const VARIANTS: [Variant; 4] = [
     Variant {
         connections: 4,
         depth: 256,
         streams: 4,
-        ways: &[RAW, NDJSON, WEB_SOCKET, SOCKET_IO],
+        ways: &[RAW, BARE, NDJSON, WEB_SOCKET, SOCKET_IO],
     },
     Variant {
         connections: 100,
         depth: 10,
         streams: 100,
-        ways: &[RAW, NDJSON, WEB_SOCKET, SOCKET_IO, NODE],
+        ways: &[RAW, BARE, NDJSON, WEB_SOCKET, SOCKET_IO, NODE],
     },
     Variant {
         connections: 100,
         depth: 10,
         streams: 1,
-        ways: &[RAW, NDJSON, WEB_SOCKET, SOCKET_IO],
+        ways: &[RAW, BARE, NDJSON, WEB_SOCKET, SOCKET_IO],
     },
     Variant {
         connections: 100,
         depth: 1,
         streams: 100,
-        ways: &[RAW, POST, WEB_SOCKET],
+        ways: &[RAW, BARE, POST, WEB_SOCKET],
     },
 ];
 
@@ -209,6 +211,7 @@ fn outcome(variant: &Variant, way: Way, measured: &Measured, raw: f64) -> anyhow
             measured.rate() / raw,
             0.7,
         )),
+        Some(Server::Bare) => outcome.note("a limit: reads and acknowledges, and stores nothing"),
         Some(_) => outcome.note("acknowledges an event before it is stored: the adapter does not tell"),
     })
 }

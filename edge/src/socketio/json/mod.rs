@@ -12,6 +12,7 @@ mod text;
 use std::ops::Range;
 
 use shared::limits::SIO_DEPTH_MAX;
+use shared::wire::plain_bytes;
 
 pub use elements::{Elements, elements};
 pub(crate) use text::unquote;
@@ -172,6 +173,7 @@ impl Scanner<'_> {
         let start = self.at;
         self.expect(b'"')?;
         loop {
+            self.at += plain_bytes(&self.text[self.at..]);
             let byte = self.peek().ok_or(Fault::Grammar)?;
             self.at += 1;
             match byte {
