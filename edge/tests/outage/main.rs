@@ -13,6 +13,8 @@
 //! * no connection of a client ended because Redis was away, and only those of an edge that went with it;
 //! * an edge that was cut off from Redis said so (`/readyz`), and the others did not.
 //!
+//! In front of a Redis Cluster, [`redis_cluster`] moves slots and promotes a replica under the same load.
+//!
 //! Small outages are part of the tests. The full ones last for 30 s each:
 //!
 //! ```text
@@ -64,6 +66,7 @@ mod sockets;
 mod case;
 mod judge;
 mod publishers;
+mod redis_cluster;
 mod report;
 mod run;
 mod scenario;
@@ -74,6 +77,9 @@ use case::Case;
 use cluster::Cluster;
 use truth::Operator;
 
+/// Held by the test that runs: they would take each other's processor time.
+static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// How long each outage lasts at the least. Longer than an append waits for Redis, in either size.
 fn lasts() -> Duration {
     let is_full = std::env::var("WEIR_FAULTS").is_ok_and(|size| size == "full");
@@ -82,6 +88,7 @@ fn lasts() -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_something_is_away_everybody_is_told_the_truth() {
+    let _turn = MACHINE.lock().await;
     let seed = u64::from(std::process::id());
     let mut cluster = Cluster::start(&scenario::setup(seed)).await;
     let mut operator = Operator::connect(&cluster.redis.socket(), seed).await.unwrap();

@@ -15,10 +15,10 @@ use crate::subscribers::{self, Pace};
 use crate::tails::Transport;
 
 /// Edges of the cluster, each behind a proxy of its own; behind those is one that goes round.
-const EDGES: usize = 3;
+pub const EDGES: usize = 3;
 
 /// Signs of life come often. Nobody is given up for being slow: the machine may be.
-const CONFIGURATION: &str = r#"
+pub const CONFIGURATION: &str = r#"
 [retention]
 entries = "none"
 age = "none"
