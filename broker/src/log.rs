@@ -26,6 +26,20 @@ pub trait Log: Send + Sync + 'static {
     /// Reads one page. The page, its head and its verdict are one consistent view.
     async fn read(&self, stream: &StreamName, request: &ReadRequest) -> Result<Page, ReadError>;
 
+    /// [`Log::read`]; while the log is away, what this process remembers of the stream, where that answers the request. Such a
+    /// page says that it is `degraded`.
+    async fn read_or_recall(&self, stream: &StreamName, request: &ReadRequest) -> Result<Page, ReadError> {
+        let recall = || self.hub().channel(stream)?.recall(request);
+        // Before it is asked: an answer may be long in coming.
+        if let Some(page) = recall() {
+            return Ok(page);
+        }
+        match self.read(stream, request).await {
+            Err(ReadError::Unavailable(away)) => recall().ok_or(ReadError::Unavailable(away)),
+            done => done,
+        }
+    }
+
     /// Sends an event to the subscribers of `stream` on all edges that ask for such events and are ready to take it now.
     /// It is stored nowhere, and nobody is told whether or to whom it came. Returns at once, with the event on its way;
     /// one that cannot be sent now is dropped, as its worth is in being new.
@@ -249,4 +263,6 @@ pub struct Page {
     ///
     /// Backward, a gap is told by the page that reaches the oldest entry: so many older ones are gone.
     pub verdict: Verdict,
+    /// Whether the log was away, and this is what the ring of the stream holds of it: what was there when it was seen last.
+    pub degraded: bool,
 }

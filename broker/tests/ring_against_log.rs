@@ -130,6 +130,7 @@ fn trimmed(_: usize, _: Direction) -> Page {
         head: entry(9).cursor,
         tail_reached: true,
         verdict: Verdict::Continuous,
+        degraded: false,
     }
 }
 
@@ -165,6 +166,7 @@ fn created_anew(_: usize, direction: Direction) -> Page {
         head: anew(32).cursor,
         tail_reached: true,
         verdict,
+        degraded: false,
     }
 }
 
@@ -198,6 +200,7 @@ fn rolled_back(reads_before: usize, direction: Direction) -> Page {
         head,
         tail_reached: true,
         verdict,
+        degraded: false,
     }
 }
 
@@ -237,6 +240,7 @@ fn forty(_: usize, _: Direction) -> Page {
         head: entry(40).cursor,
         tail_reached: true,
         verdict: Verdict::Continuous,
+        degraded: false,
     }
 }
 
@@ -265,6 +269,7 @@ fn changing(reads_before: usize, direction: Direction) -> Page {
         head: entry(6).cursor,
         tail_reached: true,
         verdict: Verdict::Continuous,
+        degraded: false,
     }
 }
 

@@ -88,7 +88,11 @@ impl Origins {
                 HeaderName::from_static("last-event-id"),
                 HeaderName::from_static("traceparent"),
             ])
-            .expose_headers([header::RETRY_AFTER, HeaderName::from_static("traceparent")])
+            .expose_headers([
+                header::RETRY_AFTER,
+                HeaderName::from_static("traceparent"),
+                HeaderName::from_static("weir-degraded"),
+            ])
             .max_age(CORS_MAX_AGE)
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn bound(page: &mut Page, bytes_max: usize, backward: bool) {
     }
 }
 
-/// Appends `{"events":[…],"cursor","head","tail_reached","verdict"}`.
+/// Appends `{"events":[…],"cursor","head","tail_reached","verdict","degraded"?}`.
 pub(crate) fn push_json(out: &mut Vec<u8>, page: &Page) {
     out.push(b'{');
     push_fields(out, page);
@@ -62,6 +62,9 @@ pub(crate) fn push_fields(out: &mut Vec<u8>, page: &Page) {
         page.cursor, page.head, page.tail_reached
     );
     let _ = serde_json::to_writer(&mut *out, &page.verdict);
+    if page.degraded {
+        out.extend_from_slice(b",\"degraded\":true");
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +91,7 @@ mod tests {
             head: Cursor::new(EntryId::new(9, 0), 9),
             tail_reached: true,
             verdict,
+            degraded: false,
         }
     }
 
@@ -127,5 +131,13 @@ mod tests {
                 r#""tail_reached":true,"verdict":{"kind":"gap","lost":4}}"#
             )
         );
+        let mut out = Vec::new();
+        let remembered = Page {
+            degraded: true,
+            ..page(0, Verdict::Continuous)
+        };
+        push_json(&mut out, &remembered);
+        let end = r#""verdict":{"kind":"continuous"},"degraded":true}"#;
+        assert!(String::from_utf8(out).unwrap().ends_with(end));
     }
 }

@@ -33,6 +33,7 @@ fn empty_at(head: Cursor) -> Page {
         head,
         tail_reached: true,
         verdict: Verdict::Continuous,
+        degraded: false,
     }
 }
 
@@ -116,6 +117,7 @@ fn forward(history: &mut History, begin: Begin, until: Option<EntryId>, limit: u
         head,
         tail_reached,
         verdict: begin.verdict,
+        degraded: false,
     }
 }
 
@@ -163,5 +165,6 @@ fn backward(
         head: view.head(),
         tail_reached,
         verdict,
+        degraded: false,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::header;
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use broker::{Delivery, Direction, Filter, From, Order, Page, ReadRequest, Subscriber, SubscriberConfig};
 use shared::limits::{FILTER_SCAN_ENTRIES_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX};
@@ -13,6 +13,9 @@ use super::query::PageQuery;
 use crate::app::AppState;
 use crate::error::ApiError;
 use crate::{metrics, page};
+
+/// Says of an answer that it is out of the memory of this edge, as the log is away.
+pub(super) const DEGRADED: HeaderName = HeaderName::from_static("weir-degraded");
 
 /// Answers a page; with `wait`, not before there is something to tell or the time is up.
 pub(super) async fn page(
@@ -50,7 +53,13 @@ pub(super) async fn page(
     let mut body = Vec::new();
     page::push_json(&mut body, &page);
     body.push(b'\n');
-    Ok((headers, body).into_response())
+    let mut response = (headers, body).into_response();
+    if page.degraded {
+        response
+            .headers_mut()
+            .insert(DEGRADED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
 fn nothing_to_tell(page: &Page) -> bool {
@@ -67,7 +76,7 @@ async fn collect(
     request: ReadRequest,
 ) -> Result<Page, ApiError> {
     let mut page = if query.filter.passes_all() {
-        state.log.read(stream, &request).await?
+        state.log.read_or_recall(stream, &request).await?
     } else {
         search(state, stream, &query.filter, request).await?
     };
@@ -90,7 +99,7 @@ async fn search(
     let mut scanned = 0;
     let mut found: Option<Page> = None;
     loop {
-        let mut page = state.log.read(stream, &read).await?;
+        let mut page = state.log.read_or_recall(stream, &read).await?;
         scanned += page.entries.len();
         let entries = std::mem::take(&mut page.entries);
         let mut matching = entries.into_iter().filter(|entry| filter.passes(&entry.event));
@@ -101,6 +110,7 @@ async fn search(
                 return Ok(before);
             }
             page.entries = before.entries;
+            page.degraded |= before.degraded;
             if !broken {
                 page.verdict = before.verdict;
             }

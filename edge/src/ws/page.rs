@@ -35,6 +35,8 @@ struct PageTail {
     head: Cursor,
     tail_reached: bool,
     verdict: Verdict,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    degraded: bool,
 }
 
 impl<'a> PageHead<'a> {
@@ -54,6 +56,7 @@ impl From<&Page> for PageTail {
             head: page.head,
             tail_reached: page.tail_reached,
             verdict: page.verdict,
+            degraded: page.degraded,
         }
     }
 }
@@ -70,7 +73,7 @@ fn json_page(reference: Option<&Ref>, stream: &StreamName, page: &Page) -> Bytes
 fn message_pack_page(reference: Option<&Ref>, stream: &StreamName, page: &Page) -> Bytes {
     let head = rmp_serde::to_vec_named(&PageHead::new(reference, stream)).unwrap_or_default();
     let tail = rmp_serde::to_vec_named(&PageTail::from(page)).unwrap_or_default();
-    // Both are fixmaps (0x80 | pairs), and so is the whole: 3 + 1 + 4 pairs at the most.
+    // Both are fixmaps (0x80 | pairs), and so is the whole: 3 + 1 + 5 pairs at the most.
     let pairs = |map: &[u8]| map.first().map_or(0, |byte| byte & 0x0f);
     let mut out = vec![0x80 | (pairs(&head) + 1 + pairs(&tail))];
     out.extend_from_slice(head.get(1..).unwrap_or_default());

@@ -131,6 +131,7 @@ fn full_page(entries: Vec<Arc<Entry>>) -> Page {
         head,
         tail_reached: true,
         verdict: Verdict::Gap { lost: 4 },
+        degraded: false,
     }
 }
 

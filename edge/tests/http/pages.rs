@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use broker::{Retention, RetentionRules};
+use broker::testing::RedisServer;
+use broker::{RedisConfig, RedisLog, Retention, RetentionRules};
 use edge::config::Config;
+use futures_util::StreamExt as _;
 use serde_json::json;
 use shared::limits::FILTER_SCAN_ENTRIES_MAX;
 
@@ -277,4 +279,82 @@ async fn parameters_that_mean_nothing_are_refused() {
     let tail = request(&edge, "GET", "/v1/streams/a?limit=5").header("accept", "text/event-stream");
     let (status, answer) = send_json(tail).await;
     assert_eq!((status, code(&answer)), (400, "invalid_parameter"));
+}
+
+/// What the edge remembers of a stream that is followed is answered while Redis is away, and marked; nothing else is.
+#[tokio::test]
+async fn recent_events_are_answered_out_of_memory_while_redis_is_away() {
+    let redis = RedisServer::start_with_args(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let log = RedisLog::connect(RedisConfig::new(redis.url())).await.unwrap();
+    let edge = TestEdge::start_on(log, Config::default()).await;
+    let mut cursors = Vec::new();
+    for n in 1..=2 {
+        cursors.push(publish(&edge, "a", n).await);
+    }
+    let follow = request(&edge, "GET", "/v1/streams/a?from=now").header("accept", "application/x-ndjson");
+    let mut tail = send(follow).await.bytes_stream();
+    for n in 3..=6 {
+        cursors.push(publish(&edge, "a", n).await);
+    }
+    let mut followed = Vec::new();
+    while !String::from_utf8_lossy(&followed).contains(&cursors[5]) {
+        let chunk = within("what was published", tail.next()).await;
+        followed.extend_from_slice(&chunk.unwrap().unwrap());
+    }
+    redis.kill();
+    let known = async {
+        while get(&edge, "/v1/streams/a?last=1").await.0 != 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("the outage is known", known).await;
+
+    let third = &cursors[2];
+    for (query, expected) in [
+        ("last=2".to_owned(), json!([5, 6])),
+        (format!("from={third}"), json!([4, 5, 6])),
+        (format!("from={third}&limit=1"), json!([4])),
+        ("from=now".to_owned(), json!([])),
+        ("reverse=true&limit=3".to_owned(), json!([6, 5, 4])),
+        ("last=4&match=5".to_owned(), json!([5])),
+    ] {
+        let response = send(request(&edge, "GET", &format!("/v1/streams/a?{query}"))).await;
+        assert_eq!(response.status(), 200, "{query}");
+        assert_eq!(response.headers()["weir-degraded"], "true");
+        let page: serde_json::Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        assert_eq!(json!(data(&page)), expected, "{query}");
+        assert_eq!(
+            (&page["degraded"], &page["head"]),
+            (&json!(true), &json!(cursors[5]))
+        );
+        assert_eq!(page["verdict"], json!({"kind": "continuous"}));
+    }
+    // What lies before the ring, or is not in it, or is not followed here, only Redis knows.
+    for path in [
+        "a?from=start".to_owned(),
+        "a?last=5".to_owned(),
+        format!("a?from={}", cursors[0]),
+        format!("a?from={}", cursors[5].split_once('.').unwrap().0),
+        "b".to_owned(),
+    ] {
+        let response = send(request(&edge, "GET", &format!("/v1/streams/{path}"))).await;
+        assert_eq!(response.status(), 503, "{path}");
+        assert!(response.headers().contains_key("retry-after"));
+        let answer = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        assert_eq!(code(&answer), "unavailable", "{path}");
+    }
+
+    redis.restart().await;
+    let restored = async {
+        loop {
+            let (status, page) = get(&edge, "/v1/streams/a").await;
+            if status == 200 {
+                break page;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let page = within("Redis is asked again", restored).await;
+    assert_eq!(json!(data(&page)), json!([1, 2, 3, 4, 5, 6]));
+    assert!(page.get("degraded").is_none(), "{page}");
 }

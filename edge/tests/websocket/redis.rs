@@ -158,6 +158,22 @@ async fn a_socket_is_told_that_redis_is_away_and_when_it_is_live_again() {
             (&json!(1), &json!("unavailable"))
         );
     }
+    for client in &mut clients {
+        // All that there ever was of the stream is remembered: nothing.
+        client
+            .send(json!({"type": "page", "ref": 2, "stream": "s"}))
+            .await;
+        let page = client.expect("page").await;
+        assert_eq!((&page["degraded"], &page["events"]), (&json!(true), &json!([])));
+        client
+            .send(json!({"type": "page", "ref": 3, "stream": "t"}))
+            .await;
+        let refused = client.expect("error").await;
+        assert_eq!(
+            (&refused["ref"], &refused["error"]["code"]),
+            (&json!(3), &json!("unavailable"))
+        );
+    }
     server.restart().await;
     let mut cursors = Vec::new();
     for client in &mut clients {

@@ -14,11 +14,13 @@
 //! | [`gather`] | when subscribers are told what was published |
 //! | [`ephemeral`] | ephemeral events |
 //! | [`outage`] | whether the log is away |
+//! | [`recall`] | pages out of the ring while it is |
 
 mod ahead;
 mod ephemeral;
 mod gather;
 mod outage;
+mod recall;
 mod ring;
 mod waiting;
 

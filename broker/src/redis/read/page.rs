@@ -38,6 +38,7 @@ fn empty_at(head: Cursor) -> Page {
         head,
         tail_reached: true,
         verdict: Verdict::Continuous,
+        degraded: false,
     }
 }
 
@@ -227,6 +228,7 @@ impl Forward {
             head,
             tail_reached,
             verdict: self.verdict,
+            degraded: false,
         }
     }
 }
@@ -288,6 +290,7 @@ async fn backward(
         head: view.head(),
         tail_reached,
         verdict,
+        degraded: false,
     })
 }
 

@@ -571,6 +571,7 @@ fn history_is_answered_with_a_page() {
         head: cursor(3),
         tail_reached: true,
         verdict: Verdict::Continuous,
+        degraded: false,
     };
     bench.session.page_read(&reading, Ok(page), &mut bench.orders);
     assert_eq!(

@@ -126,7 +126,7 @@ impl Socket {
     fn read(&mut self, reading: Reading, request: ReadRequest) {
         let log = Arc::clone(&self.edge.log);
         let read = async move {
-            let page = log.read(&reading.stream, &request).await;
+            let page = log.read_or_recall(&reading.stream, &request).await;
             (reading, page)
         };
         self.calls().pages.push(read.boxed());

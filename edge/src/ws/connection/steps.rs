@@ -108,7 +108,7 @@ impl Connection {
     fn read(&mut self, reading: Reading, request: ReadRequest) {
         let log = Arc::clone(&self.log);
         let read = async move {
-            let page = log.read(&reading.stream, &request).await;
+            let page = log.read_or_recall(&reading.stream, &request).await;
             (reading, page)
         };
         self.pages.push(read.boxed());

@@ -102,6 +102,7 @@ impl Model {
                     head: Cursor::START,
                     tail_reached: true,
                     verdict: Verdict::Continuous,
+                    degraded: false,
                 };
                 let outcome = if ok { Ok(page) } else { Err(ReadError::WrongType) };
                 self.session.page_read(&reading, outcome, &mut out);
