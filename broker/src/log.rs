@@ -266,3 +266,16 @@ pub struct Page {
     /// Whether the log was away, and this is what the ring of the stream holds of it: what was there when it was seen last.
     pub degraded: bool,
 }
+
+impl Page {
+    /// This page as if `count` entries had been asked for: one at the least and fewer than it has.
+    pub(crate) fn first(&self, count: usize) -> Self {
+        let entries = self.entries[..count].to_vec();
+        Self {
+            cursor: entries.last().map_or(self.cursor, |last| last.cursor),
+            entries,
+            tail_reached: false,
+            ..*self
+        }
+    }
+}

@@ -8,17 +8,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use shared::limits::{LAST_ENTRIES_MAX, PAGE_ENTRIES_MAX, RECONNECT_PAUSE_MAX, RECONNECT_PAUSE_MIN};
-use shared::{Cursor, EntryId, Ordinal, StreamName, Verdict};
+use shared::{Cursor, Entry, EntryId, Ordinal, StreamName, Verdict};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::slot::ITEM_BYTES;
 use crate::hub::{Attachment, Channel, Epoch, Held, Pages, lock};
 use crate::{Direction, Log, Page, ReadError, ReadRequest};
 
 /// What a read brought.
 pub(super) enum Fetched {
-    /// The page after the cursor.
+    /// The page after the cursor, or as much of it as may be held.
     Page {
         page: Arc<Page>,
+        /// The right to it.
+        held: Held,
         /// The position from which it really goes on.
         start: Cursor,
         /// When it was read.
@@ -28,12 +31,30 @@ pub(super) enum Fetched {
     InRing,
 }
 
+/// As much of a page as may be held now, and the right to it. What is cut off is read again when its turn has come.
+///
+/// This is done as soon as a page is there, and not when it is taken: a reader that has just been given something may
+/// take nothing more for hours.
+pub(super) fn cut(channel: &Channel, page: Arc<Page>) -> (Arc<Page>, Held) {
+    let (count, held) = channel
+        .history
+        .hold(page.entries.iter().map(|entry| held_bytes(entry)));
+    match count < page.entries.len() {
+        true => (Arc::new(page.first(count)), held),
+        false => (page, held),
+    }
+}
+
+/// What an entry of a page takes while it waits: it is not encoded yet.
+fn held_bytes(entry: &Entry) -> usize {
+    entry.event.size_bytes() + size_of::<Entry>() + ITEM_BYTES
+}
+
 /// A read under way.
 pub(super) struct Fetch {
     /// The cursor it reads from.
     pub(super) from: Cursor,
     progress: Arc<Progress>,
-    _held: Option<Held>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -44,14 +65,15 @@ struct Progress {
 }
 
 impl Fetch {
-    /// Starts reading after `pause`. `held` is the right to what it brings, until that is taken. It is repeated until it succeeds. It rings when it has begun, and when it is done.
+    /// Starts reading after `pause`. `ahead` is the right to read before anybody waits for it. It is repeated until it
+    /// succeeds. It rings when it has begun, and when it is done.
     pub(super) fn start(
         log: &Arc<dyn Log>,
         place: &Attachment,
         from: Cursor,
         limit: usize,
         pause: Duration,
-        held: Option<Held>,
+        ahead: Option<Held>,
     ) -> Self {
         let progress = Arc::new(Progress::default());
         let (log, channel) = (log.clone(), place.channel.clone());
@@ -74,13 +96,13 @@ impl Fetch {
                 tokio::time::sleep(pause_max.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
                 pause_max = (pause_max * 2).min(RECONNECT_PAUSE_MAX);
             };
+            drop(ahead);
             *lock(&told.outcome) = Some(fetched);
             registration.ring();
         };
         Self {
             from,
             progress,
-            _held: held,
             _task: AbortOnDropHandle::new(tokio::spawn(task)),
         }
     }
@@ -114,8 +136,7 @@ pub(super) async fn read(
     if !near {
         let epoch = channel.epoch();
         let page = Pages::read(log, channel, epoch, cursor, limit).await?;
-        let start = start_after(log, channel.stream(), &page, cursor).await?;
-        return Ok(Fetched::Page { page, start, epoch });
+        return go_on(log, channel, page, cursor, epoch).await;
     }
     let _turn = channel.backfill.lock().await;
     if channel.join(cursor, None).is_some() {
@@ -126,8 +147,25 @@ pub(super) async fn read(
     if matches!(page.verdict, Verdict::Continuous | Verdict::Gap { .. }) {
         channel.extend_back(before(&page, cursor.id), &page.entries);
     }
-    let start = start_after(log, channel.stream(), &page, cursor).await?;
-    Ok(Fetched::Page { page, start, epoch })
+    go_on(log, channel, page, cursor, epoch).await
+}
+
+/// What is kept of a page that was asked for after `asked`.
+async fn go_on(
+    log: &Arc<dyn Log>,
+    channel: &Channel,
+    page: Arc<Page>,
+    asked: Cursor,
+    epoch: Epoch,
+) -> Result<Fetched, ReadError> {
+    let (page, held) = cut(channel, page);
+    let start = start_after(log, channel.stream(), &page, asked).await?;
+    Ok(Fetched::Page {
+        page,
+        held,
+        start,
+        epoch,
+    })
 }
 
 /// The position from which a page that was asked for after `asked` really goes on.

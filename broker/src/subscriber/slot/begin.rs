@@ -7,8 +7,8 @@ use shared::{Cursor, EntryId, Verdict};
 
 use super::super::fetch::{self, Fetched};
 use super::{PAGE_ENTRIES_FIRST, Slot};
-use crate::hub::Attachment;
-use crate::{Filter, From, Joined, Log, ReadError, ReadRequest};
+use crate::hub::{Attachment, Epoch, Held};
+use crate::{Filter, From, Joined, Log, Page, ReadError, ReadRequest};
 
 impl Slot {
     /// Finds where the subscription begins. The answer is exact even if entries are added meanwhile.
@@ -35,17 +35,10 @@ impl Slot {
                 let page = log
                     .read(&stream, &ReadRequest::forward(from, PAGE_ENTRIES_MAX))
                     .await?;
+                let (page, held) = fetch::cut(&slot.place.channel, Arc::new(page));
                 // A place that was observed, so that who resumes there can be told whether anything is missing.
                 let start = fetch::place_before(log, &stream, &page).await?;
-                slot.take_page(&page, start, epoch, true);
-                return Ok((
-                    slot,
-                    Joined {
-                        cursor: start,
-                        head: page.head,
-                        verdict: page.verdict,
-                    },
-                ));
+                return Ok(slot.begin_with(&page, held, start, epoch));
             }
         };
         let joined = loop {
@@ -62,32 +55,37 @@ impl Slot {
             }
             let limit = slot.place.channel.history.ask(PAGE_ENTRIES_FIRST.into());
             let fetched = fetch::read(log, &slot.place.channel, cursor, limit).await?;
-            if let Fetched::Page { page, start, epoch } = fetched {
-                slot.take_page(&page, start, epoch, true);
-                break Joined {
-                    cursor: start,
-                    head: page.head,
-                    verdict: page.verdict,
-                };
+            if let Fetched::Page {
+                page,
+                held,
+                start,
+                epoch,
+            } = fetched
+            {
+                return Ok(slot.begin_with(&page, held, start, epoch));
             }
         };
         Ok((slot, joined))
     }
 
     /// Asks the log, because the channel's head may lag behind what the reader itself has just published.
-    async fn begin_at_head(log: &Arc<dyn Log>, mut slot: Self) -> Result<(Self, Joined), ReadError> {
+    async fn begin_at_head(log: &Arc<dyn Log>, slot: Self) -> Result<(Self, Joined), ReadError> {
         let epoch = slot.place.channel.epoch();
         let page = log
             .read(slot.stream(), &ReadRequest::forward(From::Now, 1))
             .await?;
-        slot.take_page(&page, page.head, epoch, true);
-        Ok((
-            slot,
-            Joined {
-                cursor: page.head,
-                head: page.head,
-                verdict: Verdict::Continuous,
-            },
-        ))
+        let (page, held) = fetch::cut(&slot.place.channel, Arc::new(page));
+        Ok(slot.begin_with(&page, held, page.head, epoch))
+    }
+
+    /// With the first page.
+    fn begin_with(mut self, page: &Page, held: Held, start: Cursor, epoch: Epoch) -> (Self, Joined) {
+        self.take_page(page, held, start, epoch, true);
+        let joined = Joined {
+            cursor: start,
+            head: page.head,
+            verdict: page.verdict,
+        };
+        (self, joined)
     }
 }

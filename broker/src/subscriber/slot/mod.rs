@@ -289,4 +289,4 @@ impl Slot {
 }
 
 /// What an item counts besides its data.
-const ITEM_BYTES: usize = 64;
+pub(super) const ITEM_BYTES: usize = 64;

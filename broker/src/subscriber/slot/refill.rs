@@ -42,11 +42,11 @@ impl Slot {
                         let from = fetch.from;
                         let Some(fetched) = fetch.take() else { return };
                         paging.fetch = None;
-                        self.take_fetched(&fetched, from, log);
+                        self.take_fetched(fetched, from, log);
                     } else if self.items.is_empty() {
                         return self.fetch(log, Duration::ZERO, None);
-                    } else if let Some(held) = self.reads_ahead() {
-                        return self.fetch(log, Duration::ZERO, Some(held));
+                    } else if let Some(ahead) = self.reads_ahead() {
+                        return self.fetch(log, Duration::ZERO, Some(ahead));
                     } else {
                         return;
                     }
@@ -73,8 +73,8 @@ impl Slot {
         is_fast.then(|| history.hold_ahead(LOG_PAGE_BYTES_MAX)).flatten()
     }
 
-    /// `held`: the right to the page while it waits for its reader.
-    fn fetch(&mut self, log: &Arc<dyn Log>, pause: Duration, held: Option<Held>) {
+    /// `ahead`: the right to read before the reader waits for it.
+    fn fetch(&mut self, log: &Arc<dyn Log>, pause: Duration, ahead: Option<Held>) {
         let Mode::Paging(paging) = &mut self.mode else {
             return;
         };
@@ -88,10 +88,10 @@ impl Slot {
             _ => {}
         }
         let limit = self.place.channel.history.ask(self.page_entries.into());
-        paging.fetch = Some(Fetch::start(log, &self.place, self.fetched, limit, pause, held));
+        paging.fetch = Some(Fetch::start(log, &self.place, self.fetched, limit, pause, ahead));
     }
 
-    fn take_fetched(&mut self, fetched: &Fetched, from: Cursor, log: &Arc<dyn Log>) {
+    fn take_fetched(&mut self, fetched: Fetched, from: Cursor, log: &Arc<dyn Log>) {
         if let Mode::Paging(paging) = &mut self.mode {
             paging.page_at = Some(Instant::now());
         }
@@ -102,9 +102,14 @@ impl Slot {
                     self.go_live(join);
                 }
             }
-            Fetched::Page { page, start, epoch } => {
-                let nothing_new = page.entries.is_empty() && *start == from;
-                self.take_page(page, *start, *epoch, false);
+            Fetched::Page {
+                page,
+                held,
+                start,
+                epoch,
+            } => {
+                let nothing_new = page.entries.is_empty() && start == from;
+                self.take_page(&page, held, start, epoch, false);
                 if nothing_new && !self.is_live() {
                     self.fetch(log, NOTHING_NEW_PAUSE, None);
                 }
@@ -112,8 +117,9 @@ impl Slot {
         }
     }
 
-    /// Takes over a page's verdict and entries, and goes live if the ring has what follows.
-    pub(super) fn take_page(&mut self, page: &Page, start: Cursor, epoch: Epoch, first: bool) {
+    /// Takes over the verdict and the entries of a page, which has been cut to what may be held, and goes live if the ring
+    /// has what follows.
+    pub(super) fn take_page(&mut self, page: &Page, held: Held, start: Cursor, epoch: Epoch, first: bool) {
         if first {
             self.delivered = start;
         }
@@ -127,13 +133,12 @@ impl Slot {
             self.items
                 .push_back(Item::Verdict(Box::new((page.verdict, start))));
         }
-        let kept = self.hold(page);
-        self.items.extend(kept.iter().cloned().map(Item::Entry));
-        self.fetched = if let Some(last) = kept.last()
-            && kept.len() < page.entries.len()
-        {
-            last.cursor
-        } else if page.entries.is_empty() && page.verdict != Verdict::Reset && !page.tail_reached {
+        match &mut self.held {
+            Some(before) => before.add(held),
+            None => self.held = Some(held),
+        }
+        self.items.extend(page.entries.iter().cloned().map(Item::Entry));
+        self.fetched = if page.entries.is_empty() && page.verdict != Verdict::Reset && !page.tail_reached {
             start
         } else {
             page.cursor
@@ -144,20 +149,6 @@ impl Slot {
             // Who reads history may do so for long: that it can is told at once.
             self.items.push_back(Item::Restored);
         }
-    }
-
-    /// As much of a page as may be held now.
-    fn hold<'a>(&mut self, page: &'a Page) -> &'a [Arc<Entry>] {
-        let sizes = page
-            .entries
-            .iter()
-            .map(|entry| entry.event.size_bytes() + ITEM_BYTES);
-        let (count, held) = self.place.channel.history.hold(sizes);
-        match &mut self.held {
-            Some(before) => before.add(held),
-            None => self.held = Some(held),
-        }
-        &page.entries[..count]
     }
 
     pub(super) fn go_live(&mut self, join: Join) {
