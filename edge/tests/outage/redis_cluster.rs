@@ -163,9 +163,9 @@ async fn under(change: Change) {
     }
     let stop = CancellationToken::new();
     let (publishing, progress) = publishers::start(scenario::publishers(&streams, &addresses), &stop);
-    let all = subscribers.len() + sockets.len();
+    let (all, all_sockets) = (subscribers.len() + sockets.len(), sockets.len());
     until("subscribers receive", || {
-        surroundings.receiving.load(Ordering::Relaxed) == all
+        surroundings.receiving.load(Ordering::Relaxed) == all && settled.load(Ordering::Relaxed) == all_sockets
     })
     .await;
     more(&progress).await;
