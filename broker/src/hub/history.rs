@@ -48,9 +48,11 @@ impl HistoryBudget {
 
     /// How many entries to ask for, of so many: fewer if most of a page would be cut off again.
     pub(crate) fn ask(&self, entries: usize) -> usize {
-        match self.share() < LOG_PAGE_BYTES_MAX {
-            true => entries.min(ENTRIES_WHEN_SHORT),
-            false => entries,
+        match self.share() {
+            // Only one of them may be held.
+            0 => entries.min(1),
+            share if share < LOG_PAGE_BYTES_MAX => entries.min(ENTRIES_WHEN_SHORT),
+            _ => entries,
         }
     }
 
@@ -118,10 +120,11 @@ mod tests {
         // The last of them are one entry each.
         assert!(budget.held_bytes() < 16_000_000 + 2_000 * 1_000);
         assert!(budget.hold_ahead(1_000_000).is_none());
-        assert_eq!(budget.ask(256), ENTRIES_WHEN_SHORT);
+        assert_eq!(budget.ask(256), 1);
         drop(held);
         assert_eq!(budget.held_bytes(), 0);
         assert!(budget.hold_ahead(1_000_000).is_some());
+        assert_eq!(HistoryBudget::new(1_000).ask(256), ENTRIES_WHEN_SHORT);
         let roomy = HistoryBudget::new(PART * LOG_PAGE_BYTES_MAX);
         assert_eq!(roomy.ask(256), 256);
     }

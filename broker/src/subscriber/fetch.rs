@@ -121,8 +121,8 @@ impl Fetch {
 /// Reads the page after `cursor`, sharing the read with whoever wants the same.
 ///
 /// A cursor that lies just below the ring is read by one subscriber at a time, which puts what it read in front of
-/// the ring: when many resume at nearby positions (an edge was lost and all its clients come here), the ring then
-/// serves them.
+/// the ring, if that has room: when many resume at nearby positions (an edge was lost and all its clients come here), the
+/// ring then serves them.
 pub(super) async fn read(
     log: &Arc<dyn Log>,
     channel: &Channel,
@@ -133,7 +133,8 @@ pub(super) async fn read(
         .ordinal
         .and_then(|ordinal| channel.distance_below(ordinal))
         .is_some_and(|distance| distance <= channel.backfill_entries_max() as u64);
-    if !near {
+    // Where the ring takes nothing, a large page would be read for one reader, and cut.
+    if !near || !channel.takes_backfill() {
         let epoch = channel.epoch();
         let page = Pages::read(log, channel, epoch, cursor, limit).await?;
         return go_on(log, channel, page, cursor, epoch).await;

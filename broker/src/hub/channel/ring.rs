@@ -124,6 +124,18 @@ impl Channel {
         self.entries_max / 2
     }
 
+    /// Whether a backfill could put anything there now.
+    pub(crate) fn takes_backfill(&self) -> bool {
+        !self.backfill_is_full(&lock(&self.state), 1)
+    }
+
+    /// Whether there is no room in front of the ring for so many bytes.
+    fn backfill_is_full(&self, state: &State, bytes: usize) -> bool {
+        state.ring.len() >= self.backfill_entries_max()
+            || state.ring_bytes + bytes > self.bytes_max / 2
+            || self.budget.tight()
+    }
+
     /// Puts entries that were read from the log after `from` in front of the ring, where they join it and as many
     /// as there is room for, so that the next who resumes there need not read them.
     pub(crate) fn extend_back(&self, from: Cursor, entries: &[Arc<Entry>]) {
@@ -139,10 +151,7 @@ impl Channel {
         for index in (0..end).rev() {
             let entry = &entries[index];
             let cost_bytes = entry.cost_bytes();
-            let full = state.ring.len() >= self.backfill_entries_max()
-                || state.ring_bytes + cost_bytes > self.bytes_max / 2
-                || self.budget.tight();
-            if full {
+            if self.backfill_is_full(&state, cost_bytes) {
                 return;
             }
             state.ring.push_front(entry.clone());
