@@ -165,7 +165,8 @@ async fn under(change: Change) {
     let (publishing, progress) = publishers::start(scenario::publishers(&streams, &addresses), &stop);
     let (all, all_sockets) = (subscribers.len() + sockets.len(), sockets.len());
     until("subscribers receive", || {
-        surroundings.receiving.load(Ordering::Relaxed) == all && settled.load(Ordering::Relaxed) == all_sockets
+        surroundings.receiving.load(Ordering::Relaxed) == all
+            && settled.load(Ordering::Relaxed) == all_sockets
     })
     .await;
     more(&progress).await;

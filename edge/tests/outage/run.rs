@@ -79,7 +79,8 @@ pub async fn run(cluster: &mut Cluster, operator: &mut Operator, case: Case, las
     let (all, all_sockets) = (subscribers.len() + sockets.len(), sockets.len());
     // A socket that still asks for a stream when Redis goes away has to come back, as nobody knows what it follows.
     let all_receive = || {
-        surroundings.receiving.load(Ordering::Relaxed) == all && settled.load(Ordering::Relaxed) == all_sockets
+        surroundings.receiving.load(Ordering::Relaxed) == all
+            && settled.load(Ordering::Relaxed) == all_sockets
     };
     until(cluster, "subscribers receive", || async { all_receive() }).await;
     acknowledged(cluster, &progress, &vec![0; progress.len()]).await;
