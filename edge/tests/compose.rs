@@ -121,7 +121,7 @@ fn an_edge_has_the_time_and_the_memory_that_its_configuration_takes() {
         // What is measured by `memory_limit.rs`.
         let shared = (config.hub.rings_bytes_max + config.hub.history_bytes_max) as u64;
         let connections = config.limits.connections_max as u64;
-        assert!(shared + connections * (32 << 10) < bytes(edge["mem_limit"].as_str().unwrap()));
+        assert!(shared + connections * (352 << 10) + (32 << 20) < bytes(edge["mem_limit"].as_str().unwrap()));
         assert!(connections * 2 < edge["ulimits"]["nofile"].as_u64().unwrap());
         assert_eq!(edge["depends_on"]["redis"]["condition"], "service_healthy");
     }
