@@ -70,7 +70,7 @@ async fn tails_deliver_every_event() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ingest_acknowledges_every_line() {
-    assert_eq!(outcomes(Scenario::Ingest).await, Ok(16));
+    assert_eq!(outcomes(Scenario::Ingest).await, Ok(20));
 }
 
 #[tokio::test(flavor = "multi_thread")]
