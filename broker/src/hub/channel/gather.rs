@@ -83,6 +83,11 @@ impl Channel {
     /// `None`: they would be told at once.
     pub(crate) fn quiet_until(&self, now: Instant) -> Option<Instant> {
         let state = lock(&self.state);
+        if state.gather.waits {
+            // They are told of some then, and of what is fetched before it with that. What is fetched at that moment would
+            // come a moment too late, and wait as long again.
+            return None;
+        }
         let due = state.gather.told_at? + self.pause(&state);
         // By then no more may have come than may be news at once, even if twice as much comes as before.
         let bytes_each = (state.ring_bytes / state.ring.len().max(1)).max(1);
@@ -243,6 +248,13 @@ mod tests {
         assert_eq!(bench.channel.quiet_until(Instant::now()), None);
         bench.hurry();
         bench.publish(1);
+        if lock(&bench.channel.state).gather.waits {
+            assert_eq!(
+                bench.channel.quiet_until(Instant::now()),
+                None,
+                "it would miss the next time"
+            );
+        }
         bench.told_by_itself_or_already().await;
         let told_by = Instant::now();
         // From a time at which they had been told for sure; it is not longer than they wait at the most.
