@@ -20,7 +20,7 @@ mod tally;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -85,6 +85,8 @@ pub struct Phase {
 /// Open connections.
 pub struct Load {
     target: Target,
+    /// Its addresses: those of the loads before it have ports that are not free for a minute after they are closed.
+    network: u8,
     /// The last one holds the connections that can be slowed down, if there are any.
     readers: Vec<Reader>,
     publisher: Option<Publisher>,
@@ -102,7 +104,9 @@ impl Load {
         );
         let fast = target.sockets - target.slow;
         let readers = target.readers.clamp(1, fast.max(1));
+        static LOADS: AtomicU8 = AtomicU8::new(0);
         let mut load = Self {
+            network: 2 + LOADS.fetch_add(1, Ordering::Relaxed) % 200,
             readers: (0..readers)
                 .map(|_| Reader::start())
                 .collect::<anyhow::Result<_>>()?,
@@ -158,7 +162,7 @@ impl Load {
         };
         Plan {
             server: target.servers[index % target.servers.len()],
-            local: IpAddr::from([127, 0, 2, (1 + index / PER_ADDRESS) as u8]),
+            local: IpAddr::from([127, 0, self.network, (1 + index / PER_ADDRESS) as u8]),
             receive_bytes: (index >= target.sockets - target.slow).then_some(SLOW_RECEIVE_BYTES),
             protocol: target.protocol,
             role,
