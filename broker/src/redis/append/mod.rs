@@ -173,11 +173,15 @@ impl Lanes {
             };
             items = later;
             let stream = stream.clone();
-            match lane.arrivals.try_send(Arrival { stream, items: now }) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Closed(_)) => return Err(AppendError::Closed),
+            let (refused, error) = match lane.arrivals.try_send(Arrival { stream, items: now }) {
+                Ok(()) => continue,
+                Err(mpsc::error::TrySendError::Closed(refused)) => (refused, AppendError::Closed),
                 // There is a place for each entry that may be queued.
-                Err(mpsc::error::TrySendError::Full(_)) => return Err(too_slow()),
+                Err(mpsc::error::TrySendError::Full(refused)) => (refused, too_slow()),
+            };
+            // These alone: another lane may have taken the others, which must not be told that they were refused.
+            for mut item in refused.items {
+                item.settle(Err(error.clone()));
             }
         }
         Ok(receipt)
