@@ -148,9 +148,17 @@ pub struct Appended {
 }
 
 impl Appended {
-    /// Appends `{"id","cursor","duplicate"?}`. By hand, because this is done for every event that is published.
+    /// Appends `{"id","cursor","duplicate"?}`.
     pub fn push_json(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"id\":\"");
+        out.push(b'{');
+        self.push_members(out);
+        out.push(b'}');
+    }
+
+    /// Appends `"id","cursor","duplicate"?`, for an object that says more. By hand, because this is done for every event that
+    /// is published.
+    pub fn push_members(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\"id\":\"");
         Cursor::bare(self.cursor.id).push_to(out);
         out.extend_from_slice(b"\",\"cursor\":\"");
         self.cursor.push_to(out);
@@ -158,7 +166,6 @@ impl Appended {
         if self.duplicate {
             out.extend_from_slice(b",\"duplicate\":true");
         }
-        out.push(b'}');
     }
 }
 

@@ -62,19 +62,25 @@ async fn refused(url: String, tls: TlsFiles) -> String {
 /// Publishes the numbers of this range, follows the stream from its start, and has each once and in order.
 async fn works(log: &Arc<RedisLog>, stream: &str, count: u64) {
     let stream = name(stream);
+    let mut subscriber = subscribed(log, &stream).await;
+    for n in 0..count {
+        let new = if n % 2 == 0 { keyed(n) } else { number(n) };
+        in_time("an append", log.append(&stream, new)).await.unwrap();
+    }
+    follow(&mut subscriber, 0..count).await;
+}
+
+/// A subscriber to a stream from its start.
+async fn subscribed(log: &Arc<RedisLog>, stream: &shared::StreamName) -> Subscriber {
     let config = SubscriberConfig {
         order: Order::PerStream,
         streams_max: 1,
         ephemeral: false,
     };
     let mut subscriber = Subscriber::new(log.clone(), config);
-    let subscribed = subscriber.subscribe(stream.clone(), From::Start, None, Filter::default());
-    in_time("the subscription", subscribed).await.unwrap();
-    for n in 0..count {
-        let new = if n % 2 == 0 { keyed(n) } else { number(n) };
-        in_time("an append", log.append(&stream, new)).await.unwrap();
-    }
-    follow(&mut subscriber, 0..count).await;
+    let subscribing = subscriber.subscribe(stream.clone(), From::Start, None, Filter::default());
+    in_time("the subscription", subscribing).await.unwrap();
+    subscriber
 }
 
 /// The next events are these, with nothing lost before them.
@@ -244,14 +250,7 @@ async fn connections_that_are_cut_are_made_again() {
     let own = with_certificate(&certificates, &certificates);
     let log = RedisLog::connect(settings(url, own)).await.unwrap();
     let stream = name("doc:1");
-    let config = SubscriberConfig {
-        order: Order::PerStream,
-        streams_max: 1,
-        ephemeral: false,
-    };
-    let mut subscriber = Subscriber::new(log.clone(), config);
-    let subscribed = subscriber.subscribe(stream.clone(), From::Start, None, Filter::default());
-    subscribed.await.unwrap();
+    let mut subscriber = subscribed(&log, &stream).await;
     for round in 0..4 {
         for n in round * 25..(round + 1) * 25 {
             until("an append", async || log.append(&stream, keyed(n)).await.is_ok()).await;

@@ -4,7 +4,7 @@
 
 use std::fmt::Display;
 
-use broker::Delivery;
+use broker::{Appended, Delivery};
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use shared::time::push_rfc3339;
@@ -170,9 +170,9 @@ fn json_published(reply: &Reply<'_>) -> Option<Vec<u8>> {
     let Reply::Published {
         reference,
         stream,
-        id,
         cursor,
         duplicate,
+        ..
     } = reply
     else {
         return None;
@@ -190,14 +190,9 @@ fn json_published(reply: &Reply<'_>) -> Option<Vec<u8>> {
     // No character of a stream's name needs to be escaped.
     out.extend_from_slice(b",\"stream\":\"");
     out.extend_from_slice(stream.as_str().as_bytes());
-    out.extend_from_slice(b"\",\"id\":\"");
-    Cursor::bare(*id).push_to(&mut out);
-    out.extend_from_slice(b"\",\"cursor\":\"");
-    cursor.push_to(&mut out);
-    out.push(b'"');
-    if *duplicate {
-        out.extend_from_slice(b",\"duplicate\":true");
-    }
+    out.extend_from_slice(b"\",");
+    let (cursor, duplicate) = (*cursor, *duplicate);
+    Appended { cursor, duplicate }.push_members(&mut out);
     out.push(b'}');
     Some(out)
 }

@@ -1,8 +1,7 @@
 //! Sees at a glance that a text is JSON, where it is of the plain kind that nearly all data are. What it does not see is
 //! left to the parser that decides ([`super::json_check`]); it must never see more than that one.
 //!
-//! Every event is checked when it is published and again when it is read, as anybody may `XADD`. This takes about a
-//! quarter of what the parser takes.
+//! Every event is checked when it is published and again when it is read, as anybody may `XADD`.
 
 /// Containers in one another at the most, one bit each.
 const DEPTH_MAX: u32 = 64;
