@@ -35,8 +35,8 @@ pub(crate) struct Heartbeat {
     ping_due: Instant,
     pong: Option<Wait>,
     write: Option<Wait>,
-    /// A ping is in the outbox; another would not come sooner.
-    ping_unsent: bool,
+    /// A ping is in the outbox, at this place in what is sent; another would not come sooner.
+    ping_unsent: Option<u64>,
 }
 
 impl Heartbeat {
@@ -46,7 +46,7 @@ impl Heartbeat {
             ping_due: now + settings.ping_interval,
             pong: None,
             write: None,
-            ping_unsent: false,
+            ping_unsent: None,
         }
     }
 
@@ -81,10 +81,10 @@ impl Heartbeat {
         if blocking && self.is_stuck(settings, now, traffic) {
             return Check::Stuck;
         }
-        self.ping_unsent &= traffic.unsent;
+        self.ping_unsent = self.ping_unsent.filter(|place| traffic.sent_bytes <= *place);
         if let Some(pong) = &mut self.pong {
             let life = life(traffic);
-            if !traffic.reading || (blocking && self.ping_unsent) || pong.seen != life {
+            if !traffic.reading || (blocking && self.ping_unsent.is_some()) || pong.seen != life {
                 *pong = Wait {
                     since: now,
                     seen: life,
@@ -104,10 +104,13 @@ impl Heartbeat {
             seen: life(traffic),
         });
         self.ping_due = now + settings.ping_interval;
-        match std::mem::replace(&mut self.ping_unsent, true) {
+        match self.ping_unsent {
             // The one that was not fetched yet is waited for again.
-            true => Check::Fine,
-            false => Check::Ping,
+            Some(_) => Check::Fine,
+            None => {
+                self.ping_unsent = Some(traffic.queue_end());
+                Check::Ping
+            }
         }
     }
 
@@ -120,7 +123,7 @@ impl Heartbeat {
     }
 
     fn is_stuck(&mut self, settings: &Settings, now: Instant, traffic: Traffic) -> bool {
-        if !traffic.unsent {
+        if !traffic.unsent() {
             self.write = None;
             return false;
         }
@@ -138,4 +141,72 @@ impl Heartbeat {
 
 fn life(traffic: Traffic) -> u64 {
     traffic.read_bytes.wrapping_add(traffic.writes_resumed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Bytes of a ping's frame.
+    const PING_BYTES: u64 = 3;
+
+    proptest! {
+        /// A client that takes all that is sent to it, however late, and answers each ping, is pinged in every interval:
+        /// also where something waits for it at every look.
+        #[test]
+        fn pings_go_on_behind_a_queue_that_is_never_empty(
+            taken in prop::collection::vec(1u64..100_000, 40..41),
+            blocking in any::<bool>(),
+        ) {
+            let settings = Settings::default();
+            let mut now = Instant::now();
+            let mut heartbeat = Heartbeat::new(&settings, now);
+            let mut traffic = Traffic {
+                read_bytes: 0,
+                writes_resumed: 0,
+                sent_bytes: 0,
+                unsent_bytes: 1,
+                reading: true,
+            };
+            for bytes in taken {
+                now += settings.ping_interval;
+                let check = heartbeat.check(&settings, now, traffic, blocking);
+                // The one before was taken and answered by now.
+                prop_assert_eq!(check, Check::Ping);
+                // The client makes room, just enough for the ping to leave, and more comes behind it.
+                traffic.sent_bytes = traffic.queue_end() + PING_BYTES;
+                traffic.unsent_bytes = bytes;
+                traffic.writes_resumed += 1;
+                traffic.read_bytes += PING_BYTES;
+                heartbeat.pong(&settings, now);
+            }
+        }
+
+        /// A ping that has not left is not followed by another.
+        #[test]
+        fn one_ping_waits_at_a_time(before in 1u64..100_000, looks in 1u32..20) {
+            let settings = Settings::default();
+            let mut now = Instant::now();
+            let mut heartbeat = Heartbeat::new(&settings, now);
+            let mut traffic = Traffic {
+                read_bytes: 0,
+                writes_resumed: 0,
+                sent_bytes: 0,
+                unsent_bytes: before,
+                reading: true,
+            };
+            now += settings.ping_interval;
+            prop_assert_eq!(heartbeat.check(&settings, now, traffic, true), Check::Ping);
+            traffic.unsent_bytes += PING_BYTES;
+            for _ in 0..looks {
+                now += settings.ping_interval;
+                // All that stood before it leaves, and a little room is made each time.
+                traffic.unsent_bytes = PING_BYTES;
+                traffic.sent_bytes = before;
+                traffic.writes_resumed += 1;
+                prop_assert_eq!(heartbeat.check(&settings, now, traffic, true), Check::Fine);
+            }
+        }
+    }
 }

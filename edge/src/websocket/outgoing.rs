@@ -42,6 +42,8 @@ pub(crate) struct Outgoing {
     /// What stands between the copied bytes: each with the place in `copied` that it stands before.
     shared: VecDeque<(usize, Bytes)>,
     bytes: usize,
+    /// Bytes that were written or taken back since the queue was made.
+    sent_bytes: u64,
 }
 
 impl Outgoing {
@@ -82,6 +84,11 @@ impl Outgoing {
         self.bytes
     }
 
+    /// Bytes that have left.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes == 0
@@ -110,7 +117,7 @@ impl Outgoing {
 
     /// So many bytes were written.
     pub(crate) fn advance(&mut self, mut count: usize) {
-        self.bytes -= count;
+        self.left(count);
         while count > 0 {
             let end = self.shared.front().map_or(self.copied.len(), |(at, _)| *at);
             let step = count.min(end - self.written);
@@ -140,7 +147,7 @@ impl Outgoing {
     pub(crate) fn pop(&mut self, out: &mut Vec<u8>) -> Option<Opcode> {
         let (opcode, mut missing, header) = frame::read_sent_header(&self.copied[self.written..])?;
         self.written += header;
-        self.bytes -= header + missing;
+        self.left(header + missing);
         while missing > 0 {
             let end = self.shared.front().map_or(self.copied.len(), |(at, _)| *at);
             let step = missing.min(end - self.written);
@@ -157,10 +164,16 @@ impl Outgoing {
         Some(opcode)
     }
 
+    fn left(&mut self, count: usize) {
+        self.bytes -= count;
+        self.sent_bytes += count as u64;
+    }
+
     fn forget_written(&mut self) {
         if self.bytes == 0 {
             spare::give(std::mem::take(&mut self.copied));
-            *self = Self::default();
+            self.written = 0;
+            self.shared = VecDeque::new();
         } else if self.written > self.copied.len() / 2 {
             self.copied.drain(..self.written);
             for (at, _) in &mut self.shared {
@@ -287,6 +300,7 @@ mod tests {
                 seen.extend(bytes);
             }
             prop_assert!(seen == expected);
+            prop_assert_eq!(out.sent_bytes(), expected.len() as u64);
             prop_assert_eq!(out.copied.capacity() + out.shared.capacity(), 0);
         }
 

@@ -138,7 +138,8 @@ impl Socket {
         Traffic {
             read_bytes: self.read_bytes,
             writes_resumed: self.writes_resumed,
-            unsent: !out.is_empty(),
+            sent_bytes: out.sent_bytes(),
+            unsent_bytes: out.bytes() as u64,
             reading,
         }
     }
@@ -261,7 +262,7 @@ mod tests {
         };
         assert!(!early);
         let stuck = socket.traffic(&out, true);
-        assert!(stuck.unsent);
+        assert!(stuck.unsent());
         let reader = tokio::spawn(async move {
             let mut all = Vec::new();
             peer.read_to_end(&mut all).await.unwrap();
@@ -269,7 +270,8 @@ mod tests {
         });
         poll_fn(|cx| socket.poll_send(cx, &mut out)).await.unwrap();
         let free = socket.traffic(&out, true);
-        assert!(free.writes_resumed > stuck.writes_resumed && !free.unsent);
+        assert!(free.writes_resumed > stuck.writes_resumed && !free.unsent());
+        assert_eq!(free.sent_bytes, expected as u64);
         drop(socket);
         let all = reader.await.unwrap();
         assert_eq!(all.len(), expected);

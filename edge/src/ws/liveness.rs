@@ -67,7 +67,7 @@ impl Liveness {
         }
         self.ping_due = now + self.patience.ping_interval;
         // Behind a blocked write a ping would only wait in line; the write itself is watched.
-        if traffic.unsent {
+        if traffic.unsent() {
             return Check::Fine;
         }
         self.pong = Some(Wait {
@@ -90,7 +90,7 @@ impl Liveness {
     }
 
     fn write_is_stuck(&mut self, now: Instant, traffic: Traffic) -> bool {
-        if !traffic.unsent {
+        if !traffic.unsent() {
             self.write = None;
             return false;
         }
@@ -123,7 +123,8 @@ mod tests {
     const IDLE: Traffic = Traffic {
         read_bytes: 0,
         writes_resumed: 0,
-        unsent: false,
+        sent_bytes: 0,
+        unsent_bytes: 0,
         reading: true,
     };
 
@@ -176,7 +177,7 @@ mod tests {
         let mut liveness = Liveness::new(PATIENCE, start);
         let unsent = |writes_resumed| Traffic {
             writes_resumed,
-            unsent: true,
+            unsent_bytes: 1,
             ..IDLE
         };
         for n in 0..100 {
@@ -201,7 +202,7 @@ mod tests {
             let mut traffic = IDLE;
             for (ms, unsent) in steps {
                 now += Duration::from_millis(ms);
-                traffic.unsent = unsent;
+                traffic.unsent_bytes = u64::from(unsent);
                 if unsent { traffic.writes_resumed += 1 } else { traffic.read_bytes += 1 }
                 let check = liveness.check(now, traffic);
                 prop_assert!(matches!(check, Check::Fine | Check::Ping), "{check:?}");
@@ -214,7 +215,10 @@ mod tests {
         fn a_dead_peer_is_given_up_in_bounded_time(unsent in any::<bool>()) {
             let start = Instant::now();
             let mut liveness = Liveness::new(PATIENCE, start);
-            let traffic = Traffic { unsent, ..IDLE };
+            let traffic = Traffic {
+                unsent_bytes: u64::from(unsent),
+                ..IDLE
+            };
             let mut now = start;
             let end = loop {
                 match liveness.check(now, traffic) {

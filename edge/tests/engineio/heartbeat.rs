@@ -69,6 +69,8 @@ async fn pings_come_in_time_although_much_else_is_sent() {
     let mut pings = 0;
     soon("pings", async {
         while pings < 5 {
+            // Slower than the server, so that something waits for it at all times.
+            tokio::time::sleep(Duration::from_millis(1)).await;
             if let Came::Text(text) = socket.next().await {
                 assert_eq!(text, "2");
                 // Generous, for machines that are busy; without care it would come behind everything.

@@ -126,7 +126,11 @@ impl Protocol for Subject {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, writable: bool, out: &mut Outbox) -> Poll<()> {
-        self.lab.wakers.lock().unwrap().push(cx.waker().clone());
+        let mut wakers = self.lab.wakers.lock().unwrap();
+        if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            wakers.push(cx.waker().clone());
+        }
+        drop(wakers);
         if !(self.flooding && writable) {
             return Poll::Pending;
         }

@@ -43,6 +43,7 @@ pub(crate) struct Driver {
     pub(crate) get_waits: bool,
     pub(crate) probe: bool,
     pub(crate) unsent: bool,
+    sent_bytes: u64,
     pub(crate) close: bool,
     pub(crate) reading: bool,
     pub(crate) read_bytes: u64,
@@ -63,6 +64,7 @@ impl Driver {
             get_waits: false,
             probe: false,
             unsent: false,
+            sent_bytes: 0,
             close: false,
             reading: true,
             read_bytes: 0,
@@ -106,9 +108,16 @@ impl Driver {
         Traffic {
             read_bytes: self.read_bytes,
             writes_resumed: 0,
-            unsent: self.unsent,
+            sent_bytes: self.sent_bytes,
+            unsent_bytes: u64::from(self.unsent),
             reading: self.reading,
         }
+    }
+
+    /// All that waited has been sent: what was there and what was put behind it.
+    pub(crate) fn sent(&mut self) {
+        self.unsent = false;
+        self.sent_bytes += 2;
     }
 
     pub(crate) fn settle(&mut self) {
@@ -138,7 +147,8 @@ impl Driver {
                 Output::Answer(answer) => {
                     assert!(std::mem::take(&mut self.get_waits), "no GET waits");
                     if *answer == Answer::Outbox {
-                        assert!(std::mem::take(&mut self.unsent), "nothing to answer with");
+                        assert!(self.unsent, "nothing to answer with");
+                        self.sent();
                     }
                 }
                 Output::AnswerNew(_) => assert!(new_get && std::mem::take(&mut kept), "no new GET"),
@@ -209,7 +219,7 @@ pub(crate) fn take(driver: &mut Driver, step: Step) {
             driver.settle();
         }
         Step::Write if driver.core.on_websocket() => {
-            driver.unsent = false;
+            driver.sent();
             driver.settle();
         }
         Step::Close if driver.core.is_open() => {

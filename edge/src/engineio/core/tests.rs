@@ -153,7 +153,7 @@ fn the_protocol_ends_a_session_behind_what_it_said() {
     (driver.unsent, driver.close) = (true, true);
     driver.settle();
     assert_eq!(driver.ended, None);
-    driver.unsent = false;
+    driver.sent();
     driver.settle();
     assert_eq!(driver.ended, Some(Ended::Protocol));
     // A client that does not fetch it is not waited for.

@@ -195,7 +195,8 @@ impl<P: Protocol> Session<P> {
             Link::Polling(link) => Traffic {
                 read_bytes: link.posts,
                 writes_resumed: link.transfer.taken(),
-                unsent: !self.outbox.is_empty(),
+                sent_bytes: self.outbox.frames_ref().sent_bytes(),
+                unsent_bytes: self.outbox.bytes() as u64,
                 reading: self.post.is_none() || self.wants_input(),
             },
         }
