@@ -7,20 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use redis::PushInfo;
-use redis::aio::MultiplexedConnection;
-use shared::limits::{APPEND_ANSWER_TIMEOUT, CONNECT_TIMEOUT, LINK_PROBE_INTERVAL};
+use shared::limits::{APPEND_ANSWER_TIMEOUT, LINK_PROBE_INTERVAL};
 use shared::time;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, info, warn};
 
-use super::connect::{Connection, Connector, Purpose};
+use super::connect::Connector;
 use super::fault::Fault;
 use super::gauge::Usable;
 use super::keys::KeyTemplate;
 use super::parse;
+use super::wire::{Driver, Pipe};
 use crate::Away;
 use crate::backoff::Backoff;
 
@@ -31,9 +29,7 @@ pub(super) type LinkState = Result<Connected, Away>;
 #[derive(Clone)]
 pub(super) struct Connected {
     /// The connection itself.
-    pub(super) connection: Connection,
-    /// Cancelled when it is lost.
-    lost: CancellationToken,
+    pub(super) pipe: Pipe,
     given_up: Arc<AtomicBool>,
 }
 
@@ -41,7 +37,7 @@ impl Connected {
     /// Says that the connection is of no use any more, as one that does not answer. The link opens another.
     pub(super) fn give_up(&self) {
         self.given_up.store(true, Ordering::Relaxed);
-        self.lost.cancel();
+        self.pipe.give_up();
     }
 
     /// Whether somebody has said so.
@@ -55,7 +51,6 @@ pub(super) struct Link {
     connector: Connector,
     /// What it is for, as the log of the process says it.
     what: &'static str,
-    queued_max: usize,
     probe: redis::Cmd,
     backoff: Backoff,
     phase: Phase,
@@ -66,7 +61,7 @@ pub(super) struct Link {
     shown: watch::Sender<LinkState>,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<Connected, Fault>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<(Pipe, Driver), Fault>> + Send>>;
 
 type Watching = Pin<Box<dyn Future<Output = Change> + Send>>;
 
@@ -75,7 +70,7 @@ enum Phase {
     Opening(Opening),
     Up {
         connected: Connected,
-        lost: Pin<Box<WaitForCancellationFutureOwned>>,
+        driver: Box<Driver>,
         watching: Watching,
         /// It counts for as long as it is here.
         _usable: Usable,
@@ -94,24 +89,21 @@ pub(super) enum Change {
 }
 
 impl Link {
-    /// Not connected yet, and begins at once. `what` says what for; the connection takes in `queued_max` commands and
-    /// pipelines before callers wait.
+    /// Not connected yet, and begins at once. `what` says what for.
     pub(super) fn new(
         connector: Connector,
         keys: &KeyTemplate,
         what: &'static str,
-        queued_max: usize,
     ) -> (Self, watch::Receiver<LinkState>) {
         let (shown, seen) = watch::channel(Err(Away {
             why: "not connected to Redis yet",
             since_ms: time::now_ms(),
         }));
         let probe = probe(keys);
-        let opening = open(connector.clone(), queued_max, probe.clone());
+        let opening = open(connector.clone(), probe.clone());
         let link = Self {
             connector,
             what,
-            queued_max,
             probe,
             backoff: Backoff::new(),
             phase: Phase::Opening(Box::pin(opening)),
@@ -122,10 +114,10 @@ impl Link {
         (link, seen)
     }
 
-    /// The connection, while it is up.
-    pub(super) fn connection(&self) -> Option<&MultiplexedConnection> {
+    /// The connection, while it is up. What is handed over to it leaves when the link is polled.
+    pub(super) fn pipe(&self) -> Option<&Pipe> {
         match &self.phase {
-            Phase::Up { connected, .. } => Some(&connected.connection),
+            Phase::Up { connected, .. } => Some(&connected.pipe),
             _ => None,
         }
     }
@@ -165,7 +157,7 @@ impl Link {
         self.phase = Phase::Down(Box::pin(tokio::time::sleep(pause)));
     }
 
-    /// Waits for the next change. Cancel-safe.
+    /// Keeps the connection going, and waits for the next change. Cancel-safe.
     pub(super) async fn changed(&mut self) -> Change {
         poll_fn(|cx| self.poll_changed(cx)).await
     }
@@ -176,18 +168,22 @@ impl Link {
             match &mut self.phase {
                 Phase::Down(pause) => {
                     ready!(pause.as_mut().poll(cx));
-                    let opening = open(self.connector.clone(), self.queued_max, self.probe.clone());
+                    let opening = open(self.connector.clone(), self.probe.clone());
                     self.phase = Phase::Opening(Box::pin(opening));
                 }
                 Phase::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
-                    Ok(connected) => {
+                    Ok((pipe, driver)) => {
                         info!("connected to Redis for {}", self.what);
                         self.backoff.reset();
                         self.away_since = None;
+                        let connected = Connected {
+                            pipe: pipe.clone(),
+                            given_up: Arc::default(),
+                        };
                         drop(self.shown.send_replace(Ok(connected.clone())));
                         self.phase = Phase::Up {
-                            lost: Box::pin(connected.lost.clone().cancelled_owned()),
-                            watching: Box::pin(watch(connected.connection.clone(), self.probe.clone())),
+                            driver: Box::new(driver),
+                            watching: Box::pin(watch(pipe, self.probe.clone())),
                             connected,
                             _usable: Usable::count(self.what),
                         };
@@ -199,8 +195,8 @@ impl Link {
                         self.down("Redis answers with something unexpected");
                     }
                 },
-                Phase::Up { lost, watching, .. } => {
-                    if lost.as_mut().poll(cx).is_ready() {
+                Phase::Up { driver, watching, .. } => {
+                    if driver.poll(cx).is_ready() {
                         return Poll::Ready(Change::Lost);
                     }
                     let change = ready!(watching.as_mut().poll(cx));
@@ -214,37 +210,21 @@ impl Link {
 }
 
 /// Opens a connection and makes sure that the server takes writes now: not while it loads, not as a replica.
-async fn open(connector: Connector, queued_max: usize, probe: redis::Cmd) -> Result<Connected, Fault> {
-    let lost = CancellationToken::new();
-    let loses = lost.clone();
-    let purpose = Purpose {
-        response_timeout: None,
-        queued_max,
-        pushes: Some(Arc::new(move |push: PushInfo| {
-            if push.kind == redis::PushKind::Disconnection {
-                loses.cancel();
-            }
-            Ok::<(), redis::aio::SendError>(())
-        })),
-    };
-    let mut connection = connector.open(&purpose).await.map_err(|e| Fault::of(&e))?;
-    match run_probe(&mut connection, &probe, CONNECT_TIMEOUT).await {
+async fn open(connector: Connector, probe: redis::Cmd) -> Result<(Pipe, Driver), Fault> {
+    let (pipe, driver, reply) = Pipe::open(&connector, &probe).await?;
+    match reply.and_then(parse::ok) {
         // Other faults are for each append to find out.
         Err(fault @ (Fault::Lost(_) | Fault::NotNow(_))) => Err(fault),
-        _ => Ok(Connected {
-            connection,
-            lost,
-            given_up: Arc::default(),
-        }),
+        _ => Ok((pipe, driver)),
     }
 }
 
 /// Tries an open connection now and then, until it fails: one that nobody uses at the time would else not be found dead, or
 /// to a server that has become a replica, and an edge that says it is not ready may be given nothing to use it for.
-async fn watch(mut connection: Connection, probe: redis::Cmd) -> Change {
+async fn watch(pipe: Pipe, probe: redis::Cmd) -> Change {
     loop {
         tokio::time::sleep(LINK_PROBE_INTERVAL).await;
-        match run_probe(&mut connection, &probe, APPEND_ANSWER_TIMEOUT).await {
+        match run_probe(&pipe, &probe, APPEND_ANSWER_TIMEOUT).await {
             Err(Fault::Lost(_)) => return Change::Lost,
             Err(Fault::NotNow(why)) => return Change::Useless(why),
             _ => {}
@@ -265,15 +245,9 @@ pub(super) fn probe(keys: &KeyTemplate) -> redis::Cmd {
 }
 
 /// Runs a [`probe`]. Takes `longest` at the most.
-pub(super) async fn run_probe(
-    connection: &mut MultiplexedConnection,
-    probe: &redis::Cmd,
-    longest: Duration,
-) -> Result<(), Fault> {
-    let answer = tokio::time::timeout(longest, connection.send_packed_command(probe));
-    match answer.await {
-        Err(_) => Err(Fault::Lost("Redis does not answer")),
-        Ok(Err(error)) => Err(Fault::of(&error)),
-        Ok(Ok(reply)) => parse::ok(reply).map(drop),
-    }
+pub(super) async fn run_probe(pipe: &Pipe, probe: &redis::Cmd, longest: Duration) -> Result<(), Fault> {
+    let mut replies = tokio::time::timeout(longest, pipe.ask(&[probe]))
+        .await
+        .unwrap_or(Err(Fault::Lost("Redis does not answer")))?;
+    parse::ok(replies.pop().ok_or(Fault::Malformed)?).map(drop)
 }

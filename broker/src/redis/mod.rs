@@ -13,6 +13,7 @@
 //! | [`connect`] | how connections are opened, and to which servers: Sentinels, TLS |
 //! | [`link`], [`absence`] | a connection that comes back, and since when it has been missing |
 //! | [`keys`], [`slot`] | what keys are called, and their slots |
+//! | [`wire`] | our own connections: requests and replies as bytes |
 //! | [`parse`], [`fault`] | what replies mean |
 //! | [`memory_watch`] | how full the server is |
 
@@ -33,6 +34,7 @@ mod records;
 mod slot;
 mod tail;
 mod topology;
+mod wire;
 
 use std::sync::{Arc, Weak};
 

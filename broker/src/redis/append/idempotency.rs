@@ -10,6 +10,7 @@ use shared::{Cursor, EntryId, StreamName};
 use super::super::fault::Fault;
 use super::super::keys::KeyTemplate;
 use super::super::parse;
+use super::super::wire::reply;
 use super::job::Item;
 use super::transaction::large;
 use super::upkeep::Chores;
@@ -56,13 +57,19 @@ pub(super) fn command(
         .arg(if waited_for { "1" } else { "" });
     for item in items {
         command.arg(item.field_arguments());
-        item.write_fields(&mut command);
+        item.each_field(|name, value| {
+            command.arg(name).arg(value);
+        });
     }
     command
 }
 
-/// Takes apart what the script returned.
-pub(super) fn answer(reply: Value, entries: usize) -> Result<Vec<Appended>, Fault> {
+/// Takes apart what the script returned; other replies may stand before that.
+pub(super) fn answer(replies: &[u8], entries: usize) -> Result<Vec<Appended>, Fault> {
+    results(reply::values(replies)?.pop().ok_or(Fault::Malformed)?, entries)
+}
+
+fn results(reply: Value, entries: usize) -> Result<Vec<Appended>, Fault> {
     let results = parse::array(reply)?;
     if results.len() != entries {
         return Err(Fault::Malformed);
@@ -111,10 +118,13 @@ mod tests {
                 duplicate: true,
             },
         ];
-        assert_eq!(answer(reply.clone(), 2).unwrap(), expected);
-        assert_eq!(answer(reply, 3), Err(Fault::Malformed));
+        assert_eq!(results(reply.clone(), 2).unwrap(), expected);
+        assert_eq!(results(reply, 3), Err(Fault::Malformed));
         for text in ["", "5-1 2", "+5-1", "+5-1 x", "+x 2"] {
-            assert_eq!(answer(Value::Array(vec![result(text)]), 1), Err(Fault::Malformed));
+            assert_eq!(
+                results(Value::Array(vec![result(text)]), 1),
+                Err(Fault::Malformed)
+            );
         }
     }
 }

@@ -3,8 +3,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use redis::Cmd;
 use shared::{Event, fields};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
@@ -114,18 +112,16 @@ impl Item {
         self.event.size_bytes()
     }
 
-    /// How many arguments [`write_fields`](Self::write_fields) adds.
+    /// How many names and values [`each_field`](Self::each_field) passes on.
     pub(super) fn field_arguments(&self) -> usize {
         let mut arguments = 0;
         fields::encode(&self.event, |_, _| arguments += 2);
         arguments
     }
 
-    /// Adds the event's fields and values to a command.
-    pub(super) fn write_fields(&self, command: &mut Cmd) {
-        fields::encode(&self.event, |name, value: &Bytes| {
-            command.arg(name).arg(&value[..]);
-        });
+    /// Passes on the name and the value of each field of the event.
+    pub(super) fn each_field(&self, mut field: impl FnMut(&[u8], &[u8])) {
+        fields::encode(&self.event, |name, value| field(name.as_bytes(), value));
     }
 }
 
@@ -133,6 +129,7 @@ impl Item {
 pub(super) mod testing {
     //! Items for the tests of the modules that move them.
 
+    use bytes::Bytes;
     use shared::Payload;
     use tokio::sync::Semaphore;
 

@@ -7,8 +7,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, Value};
 use shared::StreamName;
 use shared::limits::APPEND_TICK;
 use tokio::sync::{mpsc, watch};
@@ -19,9 +17,10 @@ use tracing::debug;
 use super::super::fault::Fault;
 use super::super::keys::KeyTemplate;
 use super::super::link::{Change, Link};
-use super::super::topology::{LaneId, Nodes, Topology, ask_first};
+use super::super::topology::{LaneId, Nodes, Topology};
+use super::super::wire::{Pipe, reply, request};
 use super::backlog::{Backlog, Batch, Place};
-use super::in_flight::{InFlight, ask};
+use super::in_flight::{self, InFlight, Replies};
 use super::job::Item;
 use super::route::{self, Held, News, Route};
 use super::upkeep::{self, Upkeep};
@@ -148,17 +147,18 @@ impl Lane {
 
     fn send_all(&mut self) {
         for route in 0..self.routes.len() {
-            while let Some(connection) = self.routes[route].may_send() {
+            while let Some(pipe) = self.routes[route].may_send() {
                 let Some(batch) = self.backlog.next_batch(self.routes[route].node.id()) else {
                     break;
                 };
-                self.send(route, connection, batch);
+                self.send(route, &pipe, batch);
             }
             self.wait_for_what_was_sent(route);
         }
     }
 
-    fn send(&mut self, route: usize, connection: MultiplexedConnection, batch: Batch) {
+    /// It leaves, with all that is sent in the same turn, when news are looked for.
+    fn send(&mut self, route: usize, pipe: &Pipe, batch: Batch) {
         if let Some(why) = self.cannot_be_safe(route) {
             return self.refuse(batch, why);
         }
@@ -168,27 +168,36 @@ impl Lane {
             .upkeep
             .due(&batch.stream, retention, now, shared::time::now_ms());
         let keys = &self.rules.keys;
-        let mut commands = Pipeline::with_capacity(batch.items.len() + 6);
-        ask_first(&mut commands, batch.asking);
-        if batch.keyed {
-            commands.add_command(idempotency::command(
+        let answer = if batch.keyed {
+            let command = idempotency::command(
                 keys,
                 &batch.stream,
                 &batch.items,
                 &chores,
                 (self.rules.idempotency_window, self.durability().is_some()),
                 !self.routes[route].script_known,
-            ));
+            );
+            pipe.push(|out| {
+                let asking = ask_first(out, batch.asking);
+                command.write_packed_command(out);
+                asking + 1
+            })
         } else {
             let key = keys.stream_key(&batch.stream);
-            transaction::add_commands(&mut commands, &key, &batch.items, &chores);
-        }
-        let in_flight = InFlight::new(batch, ask(connection, commands), now);
-        self.routes[route].in_flight.push_back(in_flight);
+            pipe.push(|out| {
+                let asking = ask_first(out, batch.asking);
+                asking + transaction::write(out, &key, &batch.items, &chores)
+            })
+        };
+        self.routes[route].in_flight.push_back(InFlight {
+            batch,
+            sent_at: now,
+            answer,
+        });
     }
 
     /// The oldest batch in flight has its answer, or never gets one.
-    fn answered(&mut self, route: usize, answer: Result<Vec<Value>, Fault>) {
+    fn answered(&mut self, route: usize, answer: Replies) {
         let Some(InFlight { batch, sent_at, .. }) = self.routes[route].in_flight.pop_front() else {
             return;
         };
@@ -206,8 +215,8 @@ impl Lane {
         self.routes[route].retire_if_done();
     }
 
-    fn settle(&mut self, route: usize, batch: Batch, answer: Result<Vec<Value>, Fault>) {
-        let fault = match answer.and_then(|replies| self.results(route, &batch, replies)) {
+    fn settle(&mut self, route: usize, batch: Batch, answer: Replies) {
+        let fault = match answer.and_then(|replies| self.results(route, &batch, &replies)) {
             // An expiry that was set behind an append is no part of it.
             Ok(results) if self.durability().is_some() && !batch.items.is_empty() => {
                 return self.routes[route].held.push(Held { batch, results });
@@ -279,11 +288,10 @@ impl Lane {
         &mut self,
         route: usize,
         batch: &Batch,
-        mut replies: Vec<Value>,
+        replies: &[u8],
     ) -> Result<Vec<Result<Appended, Fault>>, Fault> {
         if batch.keyed {
-            let reply = replies.pop().ok_or(Fault::Malformed)?;
-            let results = idempotency::answer(reply, batch.items.len())?;
+            let results = idempotency::answer(replies, batch.items.len())?;
             self.routes[route].script_known = true;
             if let Some(last) = results.iter().rev().find(|result| !result.duplicate) {
                 self.upkeep.appended(&batch.stream, last.cursor.id);
@@ -318,15 +326,15 @@ impl Lane {
             return;
         };
         let route = &mut self.routes[route];
-        let Some(connection) = route.link.connection().cloned() else {
+        let Some(pipe) = route.link.pipe() else {
             return;
         };
-        let mut commands = Pipeline::with_capacity(2);
-        ask_first(&mut commands, fresh.asking);
-        commands.add_command(transaction::expiry(
-            &self.rules.keys.stream_key(&fresh.stream),
-            ms,
-        ));
+        let key = self.rules.keys.stream_key(&fresh.stream);
+        let answer = pipe.push(|out| {
+            let asking = ask_first(out, fresh.asking);
+            transaction::write_expiry(out, key.as_bytes(), ms);
+            asking + 1
+        });
         let batch = Batch {
             stream: fresh.stream.clone(),
             items: Vec::new(),
@@ -334,8 +342,11 @@ impl Lane {
             asking: fresh.asking,
         };
         self.backlog.extra_in_flight(&fresh.stream, route.node.id());
-        let in_flight = InFlight::new(batch, ask(connection, commands), Instant::now());
-        route.in_flight.push_back(in_flight);
+        route.in_flight.push_back(InFlight {
+            batch,
+            sent_at: Instant::now(),
+            answer,
+        });
     }
 
     fn link_changed(&mut self, route: usize, change: Change) {
@@ -360,7 +371,7 @@ impl Lane {
         // First of all, so that nothing more is sent while answers are settled.
         self.routes[route].link.down(why);
         for mut sent in std::mem::take(&mut self.routes[route].in_flight) {
-            let answer = sent.answer_so_far();
+            let answer = in_flight::so_far(&mut sent.answer);
             let batch = sent.batch;
             match answer {
                 Some(answer) if !matches!(answer, Err(Fault::Lost(_))) => self.settle(route, batch, answer),
@@ -435,4 +446,12 @@ impl Lane {
         }
         self.settle_the_held_late(now);
     }
+}
+
+/// Begins the commands for a node that has a key but not yet its slot. Returns how many replies that gets.
+fn ask_first(out: &mut Vec<u8>, asking: bool) -> usize {
+    if asking {
+        out.extend_from_slice(request::ASKING);
+    }
+    usize::from(asking)
 }

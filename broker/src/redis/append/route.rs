@@ -4,17 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::FutureExt as _;
-use redis::Value;
-use redis::aio::MultiplexedConnection;
 use shared::limits::APPEND_BATCHES_IN_FLIGHT_MAX;
 use tokio::time::Instant;
 
 use super::super::fault::Fault;
 use super::super::link::{Change, Link};
 use super::super::topology::Node;
+use super::super::wire::{Answer, Pipe};
 use super::backlog::Batch;
-use super::in_flight::{self, Answer, InFlight};
+use super::in_flight::{self, InFlight, Replies};
 use crate::Appended;
 
 /// A lane's way to one node.
@@ -37,29 +35,10 @@ pub(super) struct Route {
 
 /// A question whether everything that was sent before it is safe. While it is not answered the connection does nothing else.
 pub(super) struct Wait {
-    answer: Answer,
+    pub(super) answer: Answer,
     pub(super) sent_at: Instant,
     /// Whether it is only tried out.
     pub(super) trial: bool,
-}
-
-impl Wait {
-    /// Sends what [`in_flight::ask`] made, as [`InFlight::new`] does.
-    pub(super) fn new(mut answer: Answer, sent_at: Instant, trial: bool) -> Self {
-        if let Some(answered) = answer.as_mut().now_or_never() {
-            answer = Box::pin(std::future::ready(answered));
-        }
-        Self {
-            answer,
-            sent_at,
-            trial,
-        }
-    }
-
-    /// The answer, if it is there.
-    pub(super) fn answer_so_far(&mut self) -> Option<Result<Vec<Value>, Fault>> {
-        self.answer.as_mut().now_or_never()
-    }
 }
 
 /// A batch that was appended, and what each of its events is told once it is safe.
@@ -71,9 +50,9 @@ pub(super) struct Held {
 /// What has happened on a route.
 pub(super) enum News {
     /// The oldest batch in flight has its answer, or never gets one.
-    Answer(Result<Vec<Value>, Fault>),
+    Answer(Replies),
     /// It is known whether what was sent before is safe, or never will be.
-    Waited(Result<Vec<Value>, Fault>),
+    Waited(Replies),
     /// The connection came or went.
     Change(Change),
 }
@@ -93,11 +72,11 @@ impl Route {
     }
 
     /// The connection, if another batch may go over it now.
-    pub(super) fn may_send(&self) -> Option<MultiplexedConnection> {
+    pub(super) fn may_send(&self) -> Option<Pipe> {
         let room = self.retiring.is_none()
             && self.wait.is_none()
             && self.in_flight.len() < APPEND_BATCHES_IN_FLIGHT_MAX;
-        room.then(|| self.link.connection().cloned()).flatten()
+        room.then(|| self.link.pipe().cloned()).flatten()
     }
 
     /// Whether nothing is under way.
@@ -119,18 +98,19 @@ impl Route {
 /// The first of several routes on which something has happened.
 pub(super) fn poll_news(routes: &mut [Route], cx: &mut Context<'_>) -> Poll<(usize, News)> {
     for (index, route) in routes.iter_mut().enumerate() {
+        // This is what brings answers. Those that came before it ended are looked at by who is told of its end.
+        if let Poll::Ready(change) = route.link.poll_changed(cx) {
+            return Poll::Ready((index, News::Change(change)));
+        }
         if let Poll::Ready(answer) = in_flight::poll_oldest(&mut route.in_flight, cx) {
             return Poll::Ready((index, News::Answer(answer)));
         }
         // Answers come in the order in which questions were sent.
         if route.in_flight.is_empty()
             && let Some(wait) = &mut route.wait
-            && let Poll::Ready(answer) = wait.answer.as_mut().poll(cx)
+            && let Poll::Ready(answer) = in_flight::poll(&mut wait.answer, cx)
         {
             return Poll::Ready((index, News::Waited(answer)));
-        }
-        if let Poll::Ready(change) = route.link.poll_changed(cx) {
-            return Poll::Ready((index, News::Change(change)));
         }
     }
     Poll::Pending

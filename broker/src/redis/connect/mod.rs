@@ -56,8 +56,6 @@ pub(super) struct Connector {
 pub(super) struct Purpose {
     /// How long a command waits for its answer; `None` if the caller sees to it.
     pub(super) response_timeout: Option<Duration>,
-    /// Commands and pipelines that the connection takes in before callers wait.
-    pub(super) queued_max: usize,
     /// Takes what the server sends unasked, and the notice that the connection is lost. It must not block.
     pub(super) pushes: Option<Arc<dyn AsyncPushSender>>,
 }
@@ -67,7 +65,6 @@ impl Default for Purpose {
     fn default() -> Self {
         Self {
             response_timeout: Some(READ_TIMEOUT),
-            queued_max: 64,
             pushes: None,
         }
     }
@@ -200,8 +197,7 @@ impl Connector {
 
     /// Opens a connection. Takes [`CONNECT_TIMEOUT`] at the most, whatever the server does.
     pub(super) async fn open(&self, purpose: &Purpose) -> RedisResult<Connection> {
-        let mut config =
-            command_config(purpose.response_timeout).set_pipeline_buffer_size(purpose.queued_max);
+        let mut config = command_config(purpose.response_timeout);
         if let Some(pushes) = &purpose.pushes {
             config = config.set_push_sender(Arc::clone(pushes));
         }

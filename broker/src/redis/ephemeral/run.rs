@@ -36,7 +36,6 @@ pub(super) async fn run(
             let purpose = Purpose {
                 response_timeout: Some(TAIL_TIMEOUT),
                 pushes: Some(directory.ear()),
-                ..Purpose::default()
             };
             let connection = connector.open(&purpose).await.map_err(|e| Fault::of(&e))?;
             backoff.reset();

@@ -15,8 +15,8 @@ use shared::{Cursor, Entry, EntryId, Event, Ordinal, StreamName, StreamView, fie
 use super::super::fault::Fault;
 use super::super::parse;
 use super::super::topology::ask_first;
-use super::connection::Connection;
-use super::reply::{self, Fields};
+use super::super::wire::Connection;
+use super::super::wire::reply::{self, Fields};
 
 /// How large the entries of streams were when they were read last: the first piece of a page goes by it.
 #[derive(Debug, Default)]

@@ -1,12 +1,9 @@
 //! Page reads: a pool of connections, a deadline over the whole read, and a second try on a fresh connection, since
-//! reading twice does no harm. What is read is in [`gather`], what it means in [`page`], and how replies come in, in
-//! [`connection`] and [`reply`].
+//! reading twice does no harm. What is read is in [`gather`], and what it means in [`page`].
 
-mod connection;
 mod gather;
 mod page;
 mod pool;
-mod reply;
 
 use deadpool::managed::{PoolError, TimeoutType};
 use shared::StreamName;

@@ -9,7 +9,7 @@ use shared::limits::{CONNECT_TIMEOUT, READ_CONNECTION_TRUST, READ_TIMEOUT};
 use super::super::connect::Connector;
 use super::super::fault::Fault;
 use super::super::parse;
-use super::connection::Connection;
+use super::super::wire::Connection;
 
 /// A pool of connections for reads.
 pub(super) type Pool = managed::Pool<Manager>;

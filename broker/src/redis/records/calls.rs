@@ -3,9 +3,10 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Value};
+use redis::{Cmd, Value, cmd};
 use shared::limits::{RECORD_CALLS_MAX, RECORD_TIMEOUT};
 use shared::time;
+use smallvec::SmallVec;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use super::super::fault::Fault;
 use super::super::keys::KeyTemplate;
 use super::super::link::{Change, Link, LinkState};
 use super::super::parse;
-use super::super::topology::{Topology, ask_first};
+use super::super::topology::Topology;
 use crate::Away;
 
 /// Runs commands, each at the node that has its key.
@@ -101,7 +102,7 @@ impl Calls {
         tracker: &TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let (mut link, seen) = Link::new(connector.clone(), keys, "sessions", RECORD_CALLS_MAX);
+        let (mut link, seen) = Link::new(connector.clone(), keys, "sessions");
         tracker.spawn(async move {
             loop {
                 tokio::select! {
@@ -148,21 +149,11 @@ impl Calls {
         self.check()?;
         let connected = self.link.borrow().clone();
         let connected = connected.map_err(|away| Fault::Lost(away.why))?;
-        let mut connection = connected.connection.clone();
         let started = Instant::now();
-        let sent = async {
-            if !asking {
-                return connection.send_packed_command(command).await;
-            }
-            let mut commands = Pipeline::with_capacity(2);
-            ask_first(&mut commands, asking);
-            commands.add_command(command.clone());
-            let replies = connection.send_packed_commands(&commands, 1, 1).await?;
-            Ok(replies.into_iter().next().unwrap_or_default())
-        };
-        let answer = match timeout(RECORD_TIMEOUT, sent).await {
-            Ok(Ok(reply)) => parse::ok(reply),
-            Ok(Err(error)) => Err(Fault::of(&error)),
+        let asking = asking.then(|| cmd("ASKING"));
+        let commands: SmallVec<[&Cmd; 2]> = asking.iter().chain([command]).collect();
+        let answer = match timeout(RECORD_TIMEOUT, connected.pipe.ask(&commands)).await {
+            Ok(replies) => replies.and_then(|mut replies| parse::ok(replies.pop().ok_or(Fault::Malformed)?)),
             Err(_) => Err(Fault::Lost("Redis does not answer")),
         };
         match answer {

@@ -22,7 +22,6 @@ pub(super) async fn open(
     let purpose = Purpose {
         response_timeout: Some(TAIL_TIMEOUT),
         pushes: Some(button),
-        ..Purpose::default()
     };
     let mut connection = connector.open(&purpose).await.map_err(|e| Fault::of(&e))?;
     let tracked = match mode {

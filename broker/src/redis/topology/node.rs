@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use shared::limits::{APPEND_BATCHES_IN_FLIGHT_MAX, CONNECT_TIMEOUT};
+use shared::limits::CONNECT_TIMEOUT;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,10 +31,6 @@ const YOUNG: Duration = Duration::from_secs(60);
 /// Tells nodes apart; never used again in a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::redis) struct NodeId(pub(in crate::redis) u32);
-
-/// Commands and pipelines that a connection for appends takes in before callers wait. More than there can be in flight: so a
-/// batch is always handed over at once, and in order.
-const APPENDS_QUEUED_MAX: usize = APPEND_BATCHES_IN_FLIGHT_MAX * 2;
 
 /// Tells lanes of appends apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +109,7 @@ impl Starter {
     ) -> Result<Arc<Node>, ConnectError> {
         let id = NodeId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let (keys, tasks, stop) = (&self.keys, &self.tasks, self.stop.child_token());
-        let link = |_| Link::new(connector.clone(), keys, "appends", APPENDS_QUEUED_MAX);
+        let link = |_| Link::new(connector.clone(), keys, "appends");
         let (append_links, appends) = (0..self.lanes)
             .map(link)
             .map(|(link, seen)| (Some(link), seen))
@@ -168,12 +164,7 @@ impl Node {
 
     /// A connection for the lane of appends that are to be this durable.
     pub(in crate::redis) fn open_durable_append_link(&self, durability: Durability) -> Link {
-        let (link, seen) = Link::new(
-            self.connector.clone(),
-            &self.keys,
-            "durable appends",
-            APPENDS_QUEUED_MAX,
-        );
+        let (link, seen) = Link::new(self.connector.clone(), &self.keys, "durable appends");
         lock(&self.durable_appends).insert(durability, seen);
         link
     }
@@ -226,8 +217,8 @@ impl Node {
         }
         for seen in &self.appends {
             let link = seen.borrow().clone();
-            let mut link = link.map_err(|away| Unavailable(away.why.into()))?;
-            match link::run_probe(&mut link.connection, &self.probe, CONNECT_TIMEOUT).await {
+            let link = link.map_err(|away| Unavailable(away.why.into()))?;
+            match link::run_probe(&link.pipe, &self.probe, CONNECT_TIMEOUT).await {
                 // Another node would take the write: this one answers.
                 Ok(()) | Err(Fault::Moved(_)) => {}
                 Err(fault) => return Err(fault.into_unavailable()),

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use redis::Pipeline;
 use shared::limits::{APPEND_ANSWER_TIMEOUT, DURABILITY_TRIAL_INTERVAL};
 
 use super::super::super::durability;
@@ -57,27 +56,34 @@ impl Lane {
 
     fn ask_and_wait(&mut self, route: usize, command: Option<redis::Cmd>, trial: bool) {
         let route = &mut self.routes[route];
-        if let (Some(command), Some(connection)) = (command, route.link.connection().cloned()) {
-            let mut commands = Pipeline::with_capacity(1);
-            commands.add_command(command);
-            route.wait = Some(Wait::new(ask(connection, commands), Instant::now(), trial));
+        if let (Some(command), Some(pipe)) = (command, route.link.pipe()) {
+            let answer = pipe.push(|out| {
+                command.write_packed_command(out);
+                1
+            });
+            route.wait = Some(Wait {
+                answer,
+                sent_at: Instant::now(),
+                trial,
+            });
         }
     }
 
     /// It is known whether the batches are safe that were sent before, or never will be.
-    pub(super) fn waited(&mut self, route: usize, answer: Result<Vec<Value>, Fault>) {
+    pub(super) fn waited(&mut self, route: usize, answer: Replies) {
         let Some(wait) = self.routes[route].wait.take() else {
             return;
         };
         match answer {
             Err(Fault::Lost(why)) => self.lost(route, why),
-            answer => self.judge(route, &wait, &answer.ok().and_then(|mut replies| replies.pop())),
+            answer => self.judge(route, &wait, answer.ok()),
         }
         self.routes[route].retire_if_done();
     }
 
-    fn judge(&mut self, route: usize, wait: &Wait, reply: &Option<Value>) {
-        let reply = reply.as_ref().unwrap_or(&Value::Nil);
+    fn judge(&mut self, route: usize, wait: &Wait, replies: Option<Vec<u8>>) {
+        let reply = replies.and_then(|replies| reply::values(&replies).ok()?.pop());
+        let reply = &reply.unwrap_or_default();
         let now = Instant::now();
         self.routes[route].unsupported = durability::unsupported(reply).map(|why| (why, now));
         let Some(durability) = self.durability().filter(|_| !wait.trial) else {
@@ -96,9 +102,9 @@ impl Lane {
     /// appended, and no more.
     pub(super) fn waits_no_more(&mut self, route: usize, why: &str) {
         if let Some(mut wait) = self.routes[route].wait.take()
-            && let Some(Ok(mut replies)) = wait.answer_so_far()
+            && let Some(Ok(replies)) = in_flight::so_far(&mut wait.answer)
         {
-            self.judge(route, &wait, &replies.pop());
+            self.judge(route, &wait, Some(replies));
         }
         let judged = Err(format!("{why} before that was known"));
         for held in std::mem::take(&mut self.routes[route].held) {

@@ -1,7 +1,4 @@
-//! A connection of our own for page reads. The client library makes values of a reply first, six for a small entry,
-//! and entries are then made of those; here they are made of the bytes that came in, which takes a fraction of the time.
-//!
-//! One request at a time, and no pushes: nothing is subscribed to here.
+//! A connection with one request at a time, and no pushes: nothing is subscribed to here.
 
 use redis::{Cmd, Pipeline, RedisConnectionInfo, Value};
 use shared::limits::{REDIS_READ_BYTES, REDIS_READ_BYTES_KEPT_MAX};
@@ -13,7 +10,7 @@ use super::super::parse;
 use super::reply::{self, Scan};
 
 /// An open connection.
-pub(super) struct Connection {
+pub(in crate::redis) struct Connection {
     socket: Socket,
     /// What came in since the last request.
     received: Vec<u8>,
@@ -23,7 +20,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Opens a connection and introduces itself. The caller sees to it that this does not take too long.
-    pub(super) async fn open(connector: &Connector) -> Result<Self, Fault> {
+    pub(in crate::redis) async fn open(connector: &Connector) -> Result<Self, Fault> {
         let settings = connector.settings();
         let lost = |_| Fault::Lost("no connection to Redis");
         let mut connection = Self {
@@ -46,13 +43,13 @@ impl Connection {
     }
 
     /// Whether it can be used for another request.
-    pub(super) fn is_clean(&self) -> bool {
+    pub(in crate::redis) fn is_clean(&self) -> bool {
         !self.spoiled
     }
 
     /// Sends commands and brings their replies, `count` of them. If this future is dropped before it is done, the
     /// connection is of no use any more, and says so.
-    pub(super) async fn exchange(&mut self, commands: &[u8], count: usize) -> Result<&[u8], Fault> {
+    pub(in crate::redis) async fn exchange(&mut self, commands: &[u8], count: usize) -> Result<&[u8], Fault> {
         if std::mem::replace(&mut self.spoiled, true) {
             return Err(Fault::Lost("the connection to Redis was lost"));
         }
@@ -79,8 +76,13 @@ impl Connection {
         Ok(&self.received)
     }
 
+    /// The socket, for another use. Nothing is under way on it.
+    pub(super) fn into_socket(self) -> Socket {
+        self.socket
+    }
+
     /// Sends one command and brings its reply.
-    pub(super) async fn run(&mut self, command: &Cmd) -> Result<Value, Fault> {
+    pub(in crate::redis) async fn run(&mut self, command: &Cmd) -> Result<Value, Fault> {
         let reply = self.exchange(&command.get_packed_command(), 1).await?;
         reply::values(reply)?.pop().ok_or(Fault::Malformed)
     }

@@ -12,7 +12,7 @@ use super::super::fault::Fault;
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Field names and values of an entry, in the order in which they are stored.
-pub(super) type Fields<'a> = [(&'a [u8], &'a [u8])];
+pub(in crate::redis) type Fields<'a> = [(&'a [u8], &'a [u8])];
 
 /// Finds where replies end, while they come in.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Scan {
 }
 
 /// All replies, whatever they are.
-pub(super) fn values(replies: &[u8]) -> Result<Vec<Value>, Fault> {
+pub(in crate::redis) fn values(replies: &[u8]) -> Result<Vec<Value>, Fault> {
     let (mut values, mut rest) = (Vec::new(), replies);
     while !rest.is_empty() {
         let (one, after) = first_of(rest)?;
@@ -80,19 +80,22 @@ pub(super) fn values(replies: &[u8]) -> Result<Vec<Value>, Fault> {
 }
 
 /// One reply, whatever it is.
-pub(super) fn value(reply: &[u8]) -> Result<Value, Fault> {
+pub(in crate::redis) fn value(reply: &[u8]) -> Result<Value, Fault> {
     redis::parse_redis_value(reply).map_err(|_| Fault::Malformed)
 }
 
 /// The replies to a transaction of two commands, from that to `MULTI` to that to `EXEC`: the reply to the first
 /// command, and that to the second as it stands. `None` if they are anything else.
-pub(super) fn of_two(replies: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(in crate::redis) fn of_two(replies: &[u8]) -> Option<(&[u8], &[u8])> {
     let executed = replies.strip_prefix(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n")?;
     first_of(executed).ok()
 }
 
 /// Calls `each` with every entry of a list as `XRANGE` answers with it; `None` if it is no list.
-pub(super) fn entries<T>(list: &[u8], mut each: impl FnMut(EntryId, &Fields<'_>) -> T) -> Option<Vec<T>> {
+pub(in crate::redis) fn entries<T>(
+    list: &[u8],
+    mut each: impl FnMut(EntryId, &Fields<'_>) -> T,
+) -> Option<Vec<T>> {
     let mut at = Reader { bytes: list, at: 0 };
     let count = at.array()?;
     // An entry has 16 bytes at the least.
@@ -112,6 +115,44 @@ pub(super) fn entries<T>(list: &[u8], mut each: impl FnMut(EntryId, &Fields<'_>)
     Some(entries)
 }
 
+/// What was done for a batch of appends, as the replies to its transaction say it.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::redis) struct Appended {
+    /// The IDs that were given.
+    pub(in crate::redis) ids: Vec<EntryId>,
+    /// How many entries were ever added to the stream.
+    pub(in crate::redis) added: u64,
+}
+
+/// The replies to a transaction that begins with so many `XADD`s and an `XINFO STREAM`, from that to `MULTI` to that to
+/// `EXEC`. `None` if they are not all as they should be.
+pub(in crate::redis) fn of_appends(replies: &[u8], entries: usize) -> Option<Appended> {
+    let mut executed = replies.strip_prefix(b"+OK\r\n")?;
+    while let Some(rest) = executed.strip_prefix(b"+QUEUED\r\n") {
+        executed = rest;
+    }
+    let mut at = Reader {
+        bytes: executed,
+        at: 0,
+    };
+    if at.array()? <= entries {
+        return None;
+    }
+    let mut ids = Vec::with_capacity(entries);
+    for _ in 0..entries {
+        ids.push(EntryId::from_bytes(at.bulk()?).ok()?);
+    }
+    for _ in 0..at.header(b'%')? {
+        let name = at.bulk()?;
+        if name == b"entries-added" {
+            let added = at.count()?;
+            return Some(Appended { ids, added });
+        }
+        at.skip()?;
+    }
+    None
+}
+
 /// Reads on from a place in complete replies.
 struct Reader<'a> {
     bytes: &'a [u8],
@@ -119,6 +160,23 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Passes over a number or a string.
+    fn skip(&mut self) -> Option<()> {
+        match self.bytes.get(self.at)? {
+            b':' | b'+' => self.at = line(self.bytes, self.at)?.2,
+            _ => _ = self.bulk()?,
+        }
+        Some(())
+    }
+
+    /// A number from zero on.
+    fn count(&mut self) -> Option<u64> {
+        let (kind, digits, next) = line(self.bytes, self.at)?;
+        let number = std::str::from_utf8(digits).ok()?.parse().ok();
+        self.at = next;
+        number.filter(|_| kind == b':')
+    }
+
     fn array(&mut self) -> Option<usize> {
         self.header(b'*')
     }

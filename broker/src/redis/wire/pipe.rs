@@ -1,0 +1,281 @@
+//! A connection over which many ask at the same time. Requests are written in the order in which they were handed over, all
+//! that there are in one go, and replies come in the same order.
+//!
+//! It has no task of its own: whoever keeps the connection polls its [`Driver`]. A task in between would cost every request
+//! two changes of task, which is more than the request itself.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker, ready};
+
+use redis::{Cmd, Value};
+use shared::limits::{CONNECT_TIMEOUT, REDIS_PIPE_BYTES_KEPT_MAX, REDIS_PIPE_READ_BYTES};
+use tokio::io::AsyncWrite as _;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::io::poll_read_buf;
+
+use super::super::connect::{Connector, Socket};
+use super::super::fault::Fault;
+use super::connection::Connection;
+use super::reply::{self, Scan};
+use crate::hub::lock;
+
+const LOST: Fault = Fault::Lost("the connection to Redis was lost");
+
+/// The replies to come to what was handed over, as they stand. An error means that the connection is gone.
+pub(in crate::redis) type Answer = oneshot::Receiver<Vec<u8>>;
+
+/// Asks over a connection. Cheap to clone.
+#[derive(Clone)]
+pub(in crate::redis) struct Pipe {
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// Moves what is to be moved over the connection of a [`Pipe`], which is closed with it.
+pub(in crate::redis) struct Driver {
+    shared: Arc<Mutex<Shared>>,
+    socket: Socket,
+    /// What is being written, of which `sent` bytes are.
+    sending: Vec<u8>,
+    sent: usize,
+    /// Whether something may still be held back below.
+    unflushed: bool,
+    /// What came in and belongs to an answer that is not whole yet.
+    received: Vec<u8>,
+    /// Where the oldest answer ends.
+    scan: Scan,
+    /// Those who wait, in the order in which they are answered.
+    asked: VecDeque<Asked>,
+}
+
+/// What was handed over and not seen by the driver yet.
+#[derive(Default)]
+struct Shared {
+    requests: Vec<u8>,
+    asked: Vec<Asked>,
+    /// Nobody will answer.
+    over: bool,
+    driver: Option<Waker>,
+}
+
+/// Somebody who waits for so many replies.
+struct Asked {
+    replies: usize,
+    answer: oneshot::Sender<Vec<u8>>,
+}
+
+impl Pipe {
+    /// Opens a connection, introduces itself and runs one command.
+    pub(in crate::redis) async fn open(
+        connector: &Connector,
+        first: &Cmd,
+    ) -> Result<(Self, Driver, Result<Value, Fault>), Fault> {
+        let opening = async {
+            let mut connection = Connection::open(connector).await?;
+            let reply = connection.run(first).await;
+            match reply {
+                Err(lost @ Fault::Lost(_)) => Err(lost),
+                reply => Ok((connection.into_socket(), reply)),
+            }
+        };
+        let (socket, reply) = timeout(CONNECT_TIMEOUT, opening)
+            .await
+            .unwrap_or(Err(Fault::Lost("Redis does not answer")))?;
+        let shared = Arc::<Mutex<Shared>>::default();
+        let driver = Driver {
+            shared: Arc::clone(&shared),
+            socket,
+            sending: Vec::new(),
+            sent: 0,
+            unflushed: false,
+            received: Vec::new(),
+            scan: Scan::new(0),
+            asked: VecDeque::new(),
+        };
+        Ok((Self { shared }, driver, reply))
+    }
+
+    /// Hands over requests. `write` adds them to what is sent and returns how many replies they get. They leave when the driver
+    /// is polled, which is for the caller to see to.
+    pub(in crate::redis) fn push(&self, write: impl FnOnce(&mut Vec<u8>) -> usize) -> Answer {
+        let (answer, receiver) = oneshot::channel();
+        let mut shared = lock(&self.shared);
+        if !shared.over {
+            let replies = write(&mut shared.requests);
+            shared.asked.push(Asked { replies, answer });
+        }
+        receiver
+    }
+
+    /// Runs commands and brings the reply to each.
+    pub(in crate::redis) async fn ask(&self, commands: &[&Cmd]) -> Result<Vec<Value>, Fault> {
+        let answer = self.push(|out| {
+            for command in commands {
+                command.write_packed_command(out);
+            }
+            commands.len()
+        });
+        self.wake();
+        match answer.await {
+            Ok(replies) => reply::values(&replies),
+            Err(_) => Err(LOST),
+        }
+    }
+
+    /// Ends the connection.
+    pub(in crate::redis) fn give_up(&self) {
+        lock(&self.shared).over = true;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let driver = lock(&self.shared).driver.take();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+}
+
+impl Driver {
+    /// Writes and reads what can be written and read. Ready when the connection is gone; whatever was answered by then has
+    /// been handed out, and whoever else waits is told.
+    pub(in crate::redis) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
+        let end = self.poll_all(cx);
+        if end.is_ready() {
+            self.asked.clear();
+            lock(&self.shared).end();
+        }
+        end
+    }
+
+    fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
+        if lock(&self.shared).is_over(cx) {
+            return Poll::Ready(LOST);
+        }
+        let written = self.poll_write_all(cx);
+        // What was answered before the connection broke is read all the same.
+        if let Poll::Ready(lost) = self.poll_read_all(cx) {
+            return Poll::Ready(lost);
+        }
+        match written {
+            Poll::Ready(Err(())) => Poll::Ready(LOST),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        loop {
+            while self.sent < self.sending.len() {
+                let rest = &self.sending[self.sent..];
+                match ready!(Pin::new(&mut self.socket).poll_write(cx, rest)) {
+                    Ok(0) | Err(_) => return Poll::Ready(Err(())),
+                    Ok(count) => self.sent += count,
+                }
+                self.unflushed = true;
+            }
+            if !self.take_over() {
+                break;
+            }
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.socket).poll_flush(cx)).map_err(drop)?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes over what was handed over since the last time, when everything before is written. Returns whether there was
+    /// something.
+    fn take_over(&mut self) -> bool {
+        self.sent = 0;
+        empty(&mut self.sending);
+        let mut shared = lock(&self.shared);
+        if shared.asked.is_empty() {
+            return false;
+        }
+        std::mem::swap(&mut self.sending, &mut shared.requests);
+        if self.asked.is_empty() {
+            self.scan = Scan::new(shared.asked[0].replies);
+        }
+        self.asked.extend(shared.asked.drain(..));
+        true
+    }
+
+    /// Ready when nothing more can come.
+    fn poll_read_all(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
+        loop {
+            self.received.reserve(REDIS_PIPE_READ_BYTES);
+            match ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.received)) {
+                Ok(0) | Err(_) => return Poll::Ready(LOST),
+                Ok(_) => {}
+            }
+            if self.hand_out().is_err() {
+                return Poll::Ready(LOST);
+            }
+        }
+    }
+
+    /// Gives whole answers to those who wait for them.
+    fn hand_out(&mut self) -> Result<(), Fault> {
+        let mut from = 0;
+        while let Some(oldest) = self.asked.front() {
+            let Some(length) = self.scan.advance(&self.received[from..])? else {
+                break;
+            };
+            let answer = self.received[from..from + length].to_vec();
+            from += length;
+            debug_assert!(oldest.replies > 0);
+            if let Some(asked) = self.asked.pop_front() {
+                // Who does not wait any more is not told.
+                let _ = asked.answer.send(answer);
+            }
+            self.scan = Scan::new(self.asked.front().map_or(0, |next| next.replies));
+        }
+        if from == self.received.len() {
+            empty(&mut self.received);
+        } else {
+            self.received.drain(..from);
+            // Nobody has asked for it.
+            if self.asked.is_empty() {
+                return Err(Fault::Malformed);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        lock(&self.shared).end();
+    }
+}
+
+impl Shared {
+    /// Whether nobody wants the connection any more. If not, the task is woken when that changes, or when somebody asks.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        match &self.driver {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => self.driver = Some(cx.waker().clone()),
+        }
+        self.over
+    }
+
+    fn end(&mut self) {
+        self.over = true;
+        self.requests = Vec::new();
+        self.asked.clear();
+    }
+}
+
+/// Empties a buffer, which keeps its memory unless that is much.
+fn empty(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    if buffer.capacity() > REDIS_PIPE_BYTES_KEPT_MAX {
+        *buffer = Vec::new();
+    }
+}
+
+#[cfg(test)]
+mod tests;
