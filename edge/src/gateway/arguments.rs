@@ -1,15 +1,18 @@
 //! What a client sent with an event: its arguments as they stand in the packet, the values that templates take from
 //! them, and the data that are stored of them.
 
+use std::cell::OnceCell;
+
 use bytes::Bytes;
 use rmpv::Value;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use shared::{Payload, wire};
+use shared::Payload;
+use shared::wire::{self, Members, plain_members};
 
 use super::template::Place;
 use crate::error::{ApiError, Code};
-use crate::socketio::elements;
+use crate::socketio::{behind_first, elements};
 
 /// The key of an object that stands for binary.
 const PLACEHOLDER: &str = "_placeholder";
@@ -17,8 +20,9 @@ const PLACEHOLDER: &str = "_placeholder";
 /// The arguments of an event, without its name.
 #[derive(Debug)]
 pub(crate) struct Arguments<'a> {
-    /// Each as it stands in the packet: checked JSON.
-    list: Vec<Bytes>,
+    /// All of them and the event's name, as they stand in the packet: checked JSON.
+    array: Bytes,
+    list: OnceCell<Vec<Bytes>>,
     binary: Binary<'a>,
 }
 
@@ -32,17 +36,28 @@ pub(crate) struct Binary<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    /// Takes the array of an event apart: its name, then its arguments.
+    /// Of the array of an event: its name, then its arguments.
     pub(crate) fn new(array: &Bytes, binary: Binary<'a>) -> Self {
         Self {
-            list: elements(array).skip(1).collect(),
+            array: array.clone(),
+            list: OnceCell::new(),
             binary,
         }
     }
 
+    /// Each argument as it stands in the packet.
+    fn list(&self) -> &[Bytes] {
+        self.list.get_or_init(|| elements(&self.array).skip(1).collect())
+    }
+
+    /// The members of the only argument, if it is an object of the plain kind: in one look.
+    pub(crate) fn plain_members(&self) -> Option<Members<'_>> {
+        plain_members(text(behind_first(&self.array)?))
+    }
+
     /// The one argument that a built-in event has.
     pub(crate) fn only(&self) -> Result<&str, ApiError> {
-        match self.list.as_slice() {
+        match self.list() {
             [only] => Ok(text(only)),
             list => Err(invalid(format!(
                 "expected one argument, an object; there are {}",
@@ -58,13 +73,13 @@ impl<'a> Arguments<'a> {
 
     /// The text or number that stands in an argument: it, or the field of it that the path leads to.
     pub(crate) fn value(&self, index: usize, path: &[Box<str>]) -> Option<String> {
-        value(text(self.list.get(index)?), path)
+        value(text(self.list().get(index)?), path)
     }
 
     /// What is stored of those arguments that are not in `taken`, and whether they are to be spread again: only one
     /// is stored as it is, none or several as an array.
     pub(crate) fn payload(&self, taken: &[usize]) -> Result<(Payload, bool), ApiError> {
-        let left = self.list.iter().enumerate();
+        let left = self.list().iter().enumerate();
         let left = left.filter(|(index, _)| !taken.contains(index));
         let left: Vec<&str> = left.map(|(_, raw)| text(raw)).collect();
         match left.as_slice() {

@@ -7,7 +7,8 @@ use broker::{From, NewEvent, ReadRequest};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::limits::SIO_FILTER_BYTES_MAX;
-use shared::{EntryId, Event, StreamName, Text, time};
+use shared::wire::Plain;
+use shared::{EntryId, Event, Payload, StreamName, Text, time};
 
 use super::arguments::{Arguments, payload};
 use super::record::FilterText;
@@ -168,31 +169,84 @@ struct PublishFields<'a> {
     echo: Option<bool>,
 }
 
+/// What stands beside the data of a publish.
+#[derive(Default)]
+struct Beside<'a> {
+    stream: &'a str,
+    event: Option<&'a str>,
+    key: Option<&'a str>,
+    durability: Option<&'a str>,
+    ephemeral: Option<bool>,
+    echo: Option<bool>,
+}
+
 fn publish(arguments: &Arguments<'_>) -> Result<Request, ApiError> {
+    if let Some((beside, data)) = plain_publish(arguments) {
+        return beside.with(|| Ok(data.payload()));
+    }
+    any_publish(arguments)
+}
+
+/// Whatever the argument is.
+fn any_publish(arguments: &Arguments<'_>) -> Result<Request, ApiError> {
     let fields: PublishFields<'_> = object(arguments.only()?)?;
-    let stream = fields.stream.parse()?;
-    let mut new = NewEvent::new(Event::new(payload(fields.data.get(), arguments.binary())?));
-    if let Some(name) = &fields.event {
-        check_event_name(name)?;
+    let beside = Beside {
+        stream: &fields.stream,
+        event: fields.event.as_deref(),
+        key: fields.key.as_deref(),
+        durability: fields.durability.as_deref(),
+        ephemeral: fields.ephemeral,
+        echo: fields.echo,
+    };
+    beside.with(|| payload(fields.data.get(), arguments.binary()))
+}
+
+/// A publish as nearly all of them are written, taken apart and checked in one look. Whatever else it is, it is left to the
+/// parser, which also knows what is wrong with it.
+fn plain_publish<'a>(arguments: &'a Arguments<'_>) -> Option<(Beside<'a>, Plain<'a>)> {
+    let (mut beside, mut data) = (Beside::default(), None);
+    for (key, value) in arguments.plain_members()? {
+        match key {
+            "stream" => beside.stream = value.text()?,
+            "event" => beside.event = Some(value.text()?),
+            "key" => beside.key = Some(value.text()?),
+            "durability" => beside.durability = Some(value.text()?),
+            "ephemeral" => beside.ephemeral = Some(value.truth()?),
+            "echo" => beside.echo = Some(value.truth()?),
+            "data" => data = Some(value),
+            _ => return None,
+        }
     }
-    new.event.name = fields.event.map(Text::from);
-    new.key = fields.key.map(|key| key.parse()).transpose()?;
-    let ephemeral = fields.ephemeral.unwrap_or(false);
-    if ephemeral && new.key.is_some() {
-        return Err(invalid("an ephemeral event is not kept, so it has no \"key\""));
+    let whole = !beside.stream.is_empty() && arguments.binary().attachments.is_empty();
+    data.filter(|_| whole).map(|data| (beside, data))
+}
+
+impl Beside<'_> {
+    fn with(self, data: impl FnOnce() -> Result<Payload, ApiError>) -> Result<Request, ApiError> {
+        let stream = self.stream.parse()?;
+        let mut new = NewEvent::new(Event::new(data()?));
+        if let Some(name) = self.event {
+            check_event_name(name)?;
+        }
+        new.event.name = self.event.map(Text::from);
+        new.key = self.key.map(str::parse).transpose()?;
+        let ephemeral = self.ephemeral.unwrap_or(false);
+        if ephemeral && new.key.is_some() {
+            return Err(invalid("an ephemeral event is not kept, so it has no \"key\""));
+        }
+        new.durability = self.durability.map(str::parse).transpose()?;
+        if ephemeral && new.durability.is_some() {
+            return Err(invalid(
+                "an ephemeral event is not kept, so it has no \"durability\"",
+            ));
+        }
+        Ok(Request::Publish(Publish {
+            stream,
+            new,
+            ephemeral,
+            echo: self.echo.unwrap_or(true),
+        }))
     }
-    new.durability = fields.durability.map(|text| text.parse()).transpose()?;
-    if ephemeral && new.durability.is_some() {
-        return Err(invalid(
-            "an ephemeral event is not kept, so it has no \"durability\"",
-        ));
-    }
-    Ok(Request::Publish(Publish {
-        stream,
-        new,
-        ephemeral,
-        echo: fields.echo.unwrap_or(true),
-    }))
 }
 
 #[derive(Deserialize)]

@@ -184,10 +184,68 @@ fn history_is_a_page() {
     assert_eq!(request.until, Some(EntryId::new(50_000, u64::MAX)));
 }
 
+/// Objects that may be a publish, or nearly.
+fn nearly_a_publish() -> impl Strategy<Value = String> {
+    let members = [
+        r#""stream":"a""#,
+        r#""stream" : "doc:1""#,
+        r#""stream":"""#,
+        r#""stream":null"#,
+        r#""stream":"\u0061""#,
+        r#""data":{"at":3,"insert":"x"}"#,
+        r#""data":[1, "two",
+ null]"#,
+        r#""data":1e5"#,
+        r#""data":"\n""#,
+        r#""data":null"#,
+        r#""data":{"_placeholder":true,"num":0}"#,
+        r#""event":"edit""#,
+        r#""event":"""#,
+        r#""event":1"#,
+        r#""key":"k-1""#,
+        r#""key":" ""#,
+        r#""durability":"replicas:1""#,
+        r#""durability":"none""#,
+        r#""ephemeral":true"#,
+        r#""ephemeral":1"#,
+        r#""echo":false"#,
+        r#""echo":null"#,
+        r#""other":1"#,
+    ];
+    proptest::collection::vec(proptest::sample::select(members.to_vec()), 0..5)
+        .prop_map(|members| format!("{{{}}}", members.join(", ")))
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    /// What is taken apart in one look is what the parser makes of it, down to what is refused and why.
+    #[test]
+    fn a_publish_is_the_same_however_it_is_read(argument in nearly_a_publish(), attached in any::<bool>()) {
+        let attachments = [Bytes::from_static(b"\x00\xff")];
+        let binary = Binary { attachments: if attached { &attachments } else { &[] }, bytes_max: 1_000 };
+        let array = Bytes::from(format!("[\"publish\" , {argument} ]"));
+        let told = |result: Result<Request, ApiError>| format!("{result:?}");
+        let arguments = Arguments::new(&array, binary);
+        prop_assert_eq!(told(publish(&arguments)), told(any_publish(&arguments)));
+    }
+
     #[test]
     fn no_argument_makes_it_fall_over(argument in r#"[{}\[\]":,0-9a-z]{0,40}"#, which in 0..4usize) {
         let name = ["subscribe", "unsubscribe", "publish", "history"][which];
         let _ = read(name, &argument);
     }
+}
+
+#[test]
+fn an_ordinary_publish_is_read_in_one_look() {
+    let array =
+        Bytes::from_static(br#"["publish",{"stream":"doc:1","event":"edit","data":{"at":3},"key":"k"}]"#);
+    let binary = Binary {
+        attachments: &[],
+        bytes_max: 1_000,
+    };
+    assert!(plain_publish(&Arguments::new(&array, binary)).is_some());
+    let two = Bytes::from_static(br#"["publish",{"stream":"a","data":1},{}]"#);
+    assert!(plain_publish(&Arguments::new(&two, binary)).is_none());
 }

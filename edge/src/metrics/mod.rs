@@ -183,9 +183,10 @@ pub fn session_began(how: &'static str) {
     counter!("weir_socketio_sessions_total", "how" => how).increment(1);
 }
 
-/// An event of a Socket.IO client led to a `route`, to something `built_in`, or was `refused`.
-pub fn socket_event(to: &'static str) {
-    counter!("weir_socketio_events_total", "to" => to).increment(1);
+/// What counts the events of Socket.IO clients that led to a `route`, to something `built_in`, or were `refused`: there are so
+/// many that it is not to be looked up each time.
+pub fn socket_events(to: &'static str) -> Counter {
+    counter!("weir_socketio_events_total", "to" => to)
 }
 
 /// A request, or the opening of a WebSocket, was taken to another edge, which has answered or is gone.

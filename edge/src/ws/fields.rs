@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shared::Payload;
 use shared::limits::WS_REF_BYTES_MAX;
-use shared::wire::{decode_value, payload_of_json, payload_of_value};
+use shared::wire::{decode_value, payload_of_json, payload_of_value, plain_members};
 
 use super::format::Format;
 use crate::error::{ApiError, Code};
@@ -67,7 +67,7 @@ pub(super) fn parse(format: Format, frame: &[u8]) -> Result<(Fields<'_>, Data), 
 }
 
 /// Everything that can stand in a frame, whatever its type. The data are apart, since each format has its own kind.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fields<'a> {
     #[serde(rename = "type", borrow)]
@@ -121,6 +121,11 @@ pub(super) enum Events {
 pub(super) type Data = Option<Payload>;
 
 fn parse_json(frame: &[u8]) -> Result<(Fields<'_>, Data), ApiError> {
+    parse_plain(frame).map_or_else(|| parse_any(frame), Ok)
+}
+
+/// Whatever a frame is.
+pub(super) fn parse_any(frame: &[u8]) -> Result<(Fields<'_>, Data), ApiError> {
     let explain = |error: &serde_json::Error, data: Code| {
         let code = if error.is_data() { data } else { Code::InvalidJson };
         ApiError::new(code, error.to_string())
@@ -136,6 +141,31 @@ fn parse_json(frame: &[u8]) -> Result<(Fields<'_>, Data), ApiError> {
     };
     let data = fields.data.take().map(payload).transpose()?;
     Ok((fields, data))
+}
+
+/// A publish as nearly all of them are written, taken apart and checked in one look. Whatever else a frame is, it is left to
+/// the parser, which also knows what is wrong with it.
+pub(super) fn parse_plain(frame: &[u8]) -> Option<(Fields<'_>, Data)> {
+    let members = plain_members(std::str::from_utf8(frame).ok()?)?;
+    let (mut fields, mut data) = (Fields::default(), None);
+    for (key, value) in members {
+        let text = || value.text().map(str::to_owned);
+        match key {
+            "type" => fields.kind = Cow::Borrowed(value.text().filter(|kind| *kind == "publish")?),
+            "ref" => {
+                let number = value.whole().map(Ref::Unsigned);
+                fields.reference = Some(number.or_else(|| text().map(Ref::Text))?);
+            }
+            "stream" => fields.stream = Some(text()?),
+            "event" => fields.event = Some(Events::One(text()?)),
+            "key" => fields.key = Some(text()?),
+            "durability" => fields.durability = Some(text()?),
+            "traceparent" => fields.traceparent = Some(text()?),
+            "data" => data = Some(value.payload()),
+            _ => return None,
+        }
+    }
+    (!fields.kind.is_empty()).then_some((fields, data))
 }
 
 /// A derived reader would take an array of the values too.

@@ -7,7 +7,10 @@ use serde_json::json;
 use shared::limits::{EVENT_NAME_BYTES_MAX, NAME_BYTES_MAX, WS_REF_BYTES_MAX};
 use shared::{Cursor, EntryId, Payload};
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::ws::fields::{parse_any, parse_plain};
 
 /// A minute after the epoch.
 const NOW_MS: u64 = 60_000;
@@ -296,4 +299,62 @@ fn nesting_without_end_is_refused() {
     assert!(decode(Format::Json, &json, NOW_MS).is_err());
     let packed = [b"\x81\xa4data".to_vec(), vec![0x91; depth]].concat();
     assert!(decode(Format::MessagePack, &packed, NOW_MS).is_err());
+}
+
+/// Frames that may be a publish, or nearly.
+fn nearly_a_publish() -> impl Strategy<Value = String> {
+    let members = [
+        r#""type":"publish""#,
+        r#""type":"publish""#,
+        r#""type":"ping""#,
+        r#""type":"subscribe""#,
+        r#""ref":7"#,
+        r#""ref":-7"#,
+        r#""ref":1.5"#,
+        r#""ref":18446744073709551616"#,
+        r#""ref":"r""#,
+        r#""ref":null"#,
+        r#""stream":"a""#,
+        r#""stream" : "doc:1""#,
+        r#""stream":"""#,
+        r#""stream":null"#,
+        r#""data":{"at":3,"insert":"x"}"#,
+        r#""data":[1, "two",
+ null]"#,
+        r#""data":1e5"#,
+        r#""data":null"#,
+        r#""event":"edit""#,
+        r#""event":["a"]"#,
+        r#""key":"k-1""#,
+        r#""key":" ""#,
+        r#""durability":"replicas:1""#,
+        r#""traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01""#,
+        r#""traceparent":"x""#,
+        r#""from":"start""#,
+        r#""other":1"#,
+    ];
+    proptest::collection::vec(proptest::sample::select(members.to_vec()), 0..6)
+        .prop_map(|members| format!("{{{}}}", members.join(", ")))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    /// What is taken apart in one look is what the parser makes of it, down to what is refused and why.
+    #[test]
+    fn a_publish_is_the_same_however_it_is_read(frame in nearly_a_publish()) {
+        let told = |parsed: Result<(Fields<'_>, Data), ApiError>| {
+            let request = parsed.map(|(mut fields, data)| (fields.reference.take(), fields.into_request(data, 60_000)));
+            format!("{request:?}")
+        };
+        if let Some(plain) = parse_plain(frame.as_bytes()) {
+            prop_assert_eq!(told(Ok(plain)), told(parse_any(frame.as_bytes())));
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_publish_is_read_in_one_look() {
+    let frame = br#"{"type":"publish","ref":1,"stream":"doc:1","event":"edit","data":{"at":3},"key":"k"}"#;
+    assert!(parse_plain(frame).is_some());
 }

@@ -44,7 +44,7 @@ fn check(text: &str) -> Result<(), serde_json::Error> {
 }
 
 /// In JSON a raw line break can only stand between tokens (RFC 8259, section 2), so a space says the same.
-fn one_line(raw: Bytes) -> Bytes {
+pub(super) fn one_line(raw: Bytes) -> Bytes {
     if memchr::memchr2(b'\n', b'\r', &raw).is_none() {
         return raw;
     }

@@ -11,30 +11,38 @@ const DIGITS_MAX: usize = 15;
 /// Whether `text`, which is UTF-8, is one JSON value of the plain kind: nested up to 64 levels, numbers without an
 /// exponent and not long, no `\u` escapes. `false` says nothing.
 pub(super) fn is_plain(text: &str) -> bool {
-    Glance {
-        text: text.as_bytes(),
-        at: 0,
-    }
-    .document()
-    .is_some()
+    let mut glance = Glance::at_start(text);
+    glance.value().is_some() && glance.is_over()
 }
 
-struct Glance<'a> {
+pub(super) struct Glance<'a> {
     text: &'a [u8],
-    at: usize,
+    pub(super) at: usize,
 }
 
-impl Glance<'_> {
+impl<'a> Glance<'a> {
+    pub(super) fn at_start(text: &'a str) -> Self {
+        Self {
+            text: text.as_bytes(),
+            at: 0,
+        }
+    }
+
+    /// Whether nothing but white space follows.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.next().is_none()
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
-    fn eat(&mut self, byte: u8) -> Option<()> {
+    pub(super) fn eat(&mut self, byte: u8) -> Option<()> {
         (self.peek()? == byte).then(|| self.at += 1)
     }
 
     /// The next byte behind white space.
-    fn next(&mut self) -> Option<u8> {
+    pub(super) fn next(&mut self) -> Option<u8> {
         loop {
             match self.peek()? {
                 b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
@@ -43,7 +51,8 @@ impl Glance<'_> {
         }
     }
 
-    fn document(&mut self) -> Option<()> {
+    /// One value, and white space before it.
+    pub(super) fn value(&mut self) -> Option<()> {
         // The containers that are open, innermost in the lowest bit: set for an object.
         let (mut open, mut depth) = (0u64, 0u32);
         loop {
@@ -79,7 +88,7 @@ impl Glance<'_> {
             // A value has ended here.
             loop {
                 if depth == 0 {
-                    return self.next().is_none().then_some(());
+                    return Some(());
                 }
                 let object = open & 1 == 1;
                 match self.next()? {
@@ -116,7 +125,7 @@ impl Glance<'_> {
             .then(|| self.at += word.len())
     }
 
-    fn string(&mut self) -> Option<()> {
+    pub(super) fn string(&mut self) -> Option<()> {
         self.eat(b'"')?;
         loop {
             self.at += plain_bytes(&self.text[self.at..]);

@@ -38,6 +38,7 @@ use recovery::Recovery;
 
 pub(crate) use entering::Newcomer;
 pub(crate) use orders::{Arrival, Order, Publishing, Reading, Wanted};
+pub(crate) use requests::Led;
 
 /// The time, by both clocks.
 #[derive(Debug, Clone, Copy)]

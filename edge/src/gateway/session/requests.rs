@@ -15,7 +15,6 @@ use crate::gateway::arguments::{Arguments, Binary};
 use crate::gateway::request::{self, Naming, Publish, Request, Subscribe};
 use crate::gateway::rules::{PublishRoute, Route};
 use crate::gateway::template::{Place, Template};
-use crate::metrics;
 use crate::socketio::{AckId, Incoming};
 
 /// Streams that are left when the record says so.
@@ -35,11 +34,22 @@ impl Leaving {
     }
 }
 
+/// What an event led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Led {
+    /// A declared route.
+    Route,
+    /// Something built in.
+    BuiltIn,
+    /// Nothing: it was refused.
+    Refused,
+}
+
 impl Session {
-    /// An event of the client.
-    pub(crate) fn event(&mut self, event: &Incoming, now: Now, out: &mut Vec<Order>) {
+    /// An event of the client. Returns what it led to; `None`: it came too early or too late.
+    pub(crate) fn event(&mut self, event: &Incoming, now: Now, out: &mut Vec<Order>) -> Option<Led> {
         if self.phase != Phase::Open {
-            return;
+            return None;
         }
         let binary = Binary {
             attachments: &event.attachments,
@@ -47,25 +57,28 @@ impl Session {
         };
         let arguments = Arguments::new(&event.array, binary);
         let rules = Arc::clone(&self.rules);
-        let done = match rules.routes.get(event.name.as_str()) {
-            Some(route) => self.take_route(route, &arguments, event.ack, now, out),
-            None => match request::built_in(&event.name, &arguments, now.ms) {
-                Some(request) => request.and_then(|request| self.carry_out(request, event.ack, now, out)),
-                None => Err(ApiError::new(
-                    Code::UnknownEvent,
-                    format!("there is no event {:?} here", event.name),
-                )),
-            },
+        let (led, done) = match rules.routes.get(event.name.as_str()) {
+            Some(route) => (
+                Led::Route,
+                self.take_route(route, &arguments, event.ack, now, out),
+            ),
+            None => {
+                let request = request::built_in(&event.name, &arguments, now.ms).unwrap_or_else(|| {
+                    Err(ApiError::new(
+                        Code::UnknownEvent,
+                        format!("there is no event {:?} here", event.name),
+                    ))
+                });
+                let done = request.and_then(|request| self.carry_out(request, event.ack, now, out));
+                (Led::BuiltIn, done)
+            }
         };
-        metrics::socket_event(match (&done, rules.routes.contains_key(event.name.as_str())) {
-            (Err(_), _) => "refused",
-            (Ok(()), true) => "route",
-            (Ok(()), false) => "built_in",
-        });
         if let Err(problem) = done {
             debug!(sid = &*self.sid, event = event.name, %problem, "an event is refused");
             self.answer(event.ack, || answer::error(&problem), out);
+            return Some(Led::Refused);
         }
+        Some(led)
     }
 
     fn take_route(

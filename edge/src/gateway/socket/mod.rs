@@ -21,7 +21,7 @@ use tracing::debug;
 
 use super::gauges::{Gauges, TRANSPORT};
 use super::reader::Reader;
-use super::session::{Ids, Newcomer, Now, Order, Session};
+use super::session::{Ids, Led, Newcomer, Now, Order, Session};
 use crate::app::AppState;
 use crate::appends::Target;
 use crate::rate::{Client, RateLimits};
@@ -57,6 +57,10 @@ pub(super) struct Edge {
     delivery_bytes_max: usize,
     /// Events that were handed to sockets.
     delivered: metrics::Counter,
+    /// Events of clients, by what they led to.
+    routed: metrics::Counter,
+    built_in: metrics::Counter,
+    refused: metrics::Counter,
 }
 
 impl Edge {
@@ -69,7 +73,20 @@ impl Edge {
             subscriptions_max,
             delivery_bytes_max: state.config.tail.outbox_bytes_max,
             delivered: crate::metrics::deliveries(TRANSPORT),
+            routed: crate::metrics::socket_events("route"),
+            built_in: crate::metrics::socket_events("built_in"),
+            refused: crate::metrics::socket_events("refused"),
         }
+    }
+
+    fn count(&self, led: Option<Led>) {
+        let counter = match led {
+            Some(Led::Route) => &self.routed,
+            Some(Led::BuiltIn) => &self.built_in,
+            Some(Led::Refused) => &self.refused,
+            None => return,
+        };
+        counter.increment(1);
     }
 }
 
@@ -166,7 +183,8 @@ impl socketio::Socket for Socket {
 
     fn event(&mut self, event: Incoming, out: &mut Emitter<'_>) {
         if let Some(session) = &mut self.session {
-            session.event(&event, Now::get(), &mut self.orders);
+            let led = session.event(&event, Now::get(), &mut self.orders);
+            self.edge.count(led);
             self.carry_out(out);
         }
     }
