@@ -211,7 +211,7 @@ impl Link {
 
 /// Opens a connection and makes sure that the server takes writes now: not while it loads, not as a replica.
 async fn open(connector: Connector, probe: redis::Cmd) -> Result<(Pipe, Driver), Fault> {
-    let (pipe, driver, reply) = Pipe::open(&connector, &probe).await?;
+    let (pipe, driver, reply) = Pipe::open(&connector, &probe, None).await?;
     match reply.and_then(parse::ok) {
         // Other faults are for each append to find out.
         Err(fault @ (Fault::Lost(_) | Fault::NotNow(_))) => Err(fault),

@@ -1,11 +1,9 @@
 //! Takes replies apart by hand: no copies of payloads, no maps, and both shapes that a server may use (RESP2 lists
 //! pairs one after the other, RESP3 has maps). Knows nothing of connections.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use redis::Value;
-use shared::{Cursor, Entry, EntryId, Ordinal, StreamName, StreamView, fields};
+use shared::{EntryId, StreamView};
 
 use super::fault::Fault;
 
@@ -16,22 +14,6 @@ pub(super) struct RawEntry {
     pub(super) id: EntryId,
     /// Its fields and values, in the order in which they are stored.
     pub(super) fields: Vec<(Bytes, Bytes)>,
-}
-
-impl RawEntry {
-    /// The entry with its event and its place.
-    pub(super) fn into_entry(self, stream: &StreamName, ordinal: Option<Ordinal>) -> Arc<Entry> {
-        let cursor = Cursor { id: self.id, ordinal };
-        Arc::new(Entry::new(stream.clone(), cursor, fields::decode(&self.fields)))
-    }
-
-    /// Bytes of its field names and values.
-    pub(super) fn size_bytes(&self) -> usize {
-        self.fields
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum()
-    }
 }
 
 /// The reply to `XINFO STREAM`; a stream that does not exist is [`StreamView::ABSENT`].

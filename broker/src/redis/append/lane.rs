@@ -178,14 +178,14 @@ impl Lane {
                 !self.routes[route].script_known,
             );
             pipe.push(|out| {
-                let asking = ask_first(out, batch.asking);
+                let asking = request::ask_first(out, batch.asking);
                 command.write_packed_command(out);
                 asking + 1
             })
         } else {
             let key = keys.stream_key(&batch.stream);
             pipe.push(|out| {
-                let asking = ask_first(out, batch.asking);
+                let asking = request::ask_first(out, batch.asking);
                 asking + transaction::write(out, &key, &batch.items, &chores)
             })
         };
@@ -331,7 +331,7 @@ impl Lane {
         };
         let key = self.rules.keys.stream_key(&fresh.stream);
         let answer = pipe.push(|out| {
-            let asking = ask_first(out, fresh.asking);
+            let asking = request::ask_first(out, fresh.asking);
             transaction::write_expiry(out, key.as_bytes(), ms);
             asking + 1
         });
@@ -446,12 +446,4 @@ impl Lane {
         }
         self.settle_the_held_late(now);
     }
-}
-
-/// Begins the commands for a node that has a key but not yet its slot. Returns how many replies that gets.
-fn ask_first(out: &mut Vec<u8>, asking: bool) -> usize {
-    if asking {
-        out.extend_from_slice(request::ASKING);
-    }
-    usize::from(asking)
 }

@@ -188,32 +188,15 @@ impl<'a> Source<'a> {
             .connection
             .exchange(&commands.get_packed_pipeline(), commands.len())
             .await?;
-        let replies = match self.asking {
-            true => replies.strip_prefix(b"+OK\r\n").unwrap_or(replies),
-            false => replies,
-        };
         metrics::histogram!("weir_redis_latency_seconds", "op" => "read")
             .record(asked_at.elapsed().as_secs_f64());
-        let (info, entries) = match reply::of_two(replies) {
-            Some((info, list)) if let Some(entries) = reply::entries(list, &mut each) => {
-                (reply::value(info)?, entries)
-            }
-            _ => {
-                let [info, list] = parse::exactly(parse::executed(reply::values(replies)?)?)?;
-                let raw = parse::entries(list)?.into_iter();
-                let entries = raw.map(|entry| {
-                    let fields: Vec<_> = entry
-                        .fields
-                        .iter()
-                        .map(|(name, value)| (&name[..], &value[..]))
-                        .collect();
-                    each(entry.id, &fields)
-                });
-                (info, entries.collect())
-            }
+        let executed = reply::executed(&reply::all(replies)?)?;
+        let [info, list] = executed[..] else {
+            return Err(Fault::Malformed);
         };
+        let entries = reply::list(list, &mut each)?;
         Ok(Gathered {
-            view: parse::view(info)?,
+            view: reply::view(info)?,
             exhausted: entries.len() < count,
             entries,
         })

@@ -2,14 +2,12 @@
 //! the tail's loop. It coalesces: a key that rings many times before it is read is read once.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use redis::aio::{AsyncPushSender, SendError};
-use redis::{PushInfo, PushKind, Value};
 use shared::limits::TAIL_RUNG_KEYS_MAX;
 use tokio::sync::Notify;
 
+use super::super::wire::{Pushes, reply};
 use crate::Channel;
 use crate::hub::lock;
 
@@ -21,8 +19,6 @@ pub(super) struct News {
     pub(super) dirty: HashSet<Vec<u8>>,
     /// Every key may have changed (`FLUSHALL`).
     pub(super) all_dirty: bool,
-    /// The connection that rings is lost.
-    pub(super) lost: bool,
     /// Streams to follow or to let go, in the order in which that was said.
     pub(super) changes: Vec<(Wish, Arc<Channel>)>,
 }
@@ -41,26 +37,27 @@ pub(super) enum Wish {
 pub(super) struct Doorbell {
     news: Mutex<News>,
     notify: Notify,
-    /// Which connection rings at present.
-    connection: AtomicU64,
-}
-
-/// What one connection rings with.
-struct Button {
-    doorbell: Arc<Doorbell>,
-    connection: u64,
 }
 
 impl Doorbell {
-    /// What the next connection rings with. That the one before it is lost does not matter from now on.
-    pub(super) fn button(self: &Arc<Self>) -> Arc<dyn AsyncPushSender> {
+    /// What a connection rings with.
+    pub(super) fn button(self: &Arc<Self>) -> Pushes {
+        let doorbell = Arc::clone(self);
+        Box::new(move |push| doorbell.pushed(push))
+    }
+
+    fn pushed(&self, push: &[u8]) {
         let mut news = lock(&self.news);
-        let connection = self.connection.fetch_add(1, Ordering::Relaxed) + 1;
-        news.lost = false;
-        Arc::new(Button {
-            doorbell: self.clone(),
-            connection,
-        })
+        match reply::invalidated(push) {
+            Some(keys) => news.dirty.extend(keys.into_iter().map(<[u8]>::to_vec)),
+            None => news.all_dirty = true,
+        }
+        if news.dirty.len() > TAIL_RUNG_KEYS_MAX {
+            news.dirty = HashSet::new();
+            news.all_dirty = true;
+        }
+        drop(news);
+        self.notify.notify_one();
     }
 
     /// Says that `key` may have changed.
@@ -91,69 +88,23 @@ impl Doorbell {
     }
 }
 
-impl AsyncPushSender for Button {
-    fn send(&self, push: PushInfo) -> Result<(), SendError> {
-        let mut news = lock(&self.doorbell.news);
-        match push.kind {
-            PushKind::Invalidate => match push.data.into_iter().next() {
-                Some(Value::Array(keys)) => news.dirty.extend(keys.into_iter().filter_map(|key| match key {
-                    Value::BulkString(key) => Some(key),
-                    _ => None,
-                })),
-                _ => news.all_dirty = true,
-            },
-            PushKind::Disconnection => {
-                news.lost |= self.doorbell.connection.load(Ordering::Relaxed) == self.connection;
-            }
-            _ => return Ok(()),
-        }
-        if news.dirty.len() > TAIL_RUNG_KEYS_MAX {
-            news.dirty = HashSet::new();
-            news.all_dirty = true;
-        }
-        drop(news);
-        self.doorbell.notify.notify_one();
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn push(data: Vec<Value>) -> PushInfo {
-        PushInfo {
-            kind: PushKind::Invalidate,
-            data,
-        }
-    }
-
     #[test]
     fn many_rings_of_a_key_are_one_and_a_flush_is_all() {
         let bell = Arc::<Doorbell>::default();
-        let button = bell.button();
+        let mut button = bell.button();
         for _ in 0..3 {
-            let keys = vec![Value::BulkString(b"a".to_vec()), Value::BulkString(b"b".to_vec())];
-            assert!(button.send(push(vec![Value::Array(keys)])).is_ok());
+            button(b">2\r\n$10\r\ninvalidate\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n");
         }
         let news = bell.take();
-        assert_eq!((news.dirty.len(), news.all_dirty, news.lost), (2, false, false));
-        assert!(button.send(push(vec![Value::Nil])).is_ok());
+        assert_eq!((news.dirty.len(), news.all_dirty), (2, false));
+        button(b">2\r\n$10\r\ninvalidate\r\n_\r\n");
         assert!(bell.take().all_dirty);
-        assert!(bell.take().dirty.is_empty());
-    }
-
-    #[test]
-    fn the_loss_of_an_earlier_connection_is_no_loss() {
-        let bell = Arc::<Doorbell>::default();
-        let loss = || PushInfo {
-            kind: PushKind::Disconnection,
-            data: Vec::new(),
-        };
-        let (earlier, present) = (bell.button(), bell.button());
-        assert!(earlier.send(loss()).is_ok());
-        assert!(!bell.take().lost);
-        assert!(present.send(loss()).is_ok());
-        assert!(bell.take().lost);
+        button(b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n");
+        let news = bell.take();
+        assert!(news.dirty.is_empty() && !news.all_dirty);
     }
 }

@@ -10,9 +10,10 @@ use std::time::Instant;
 
 use shared::limits::{LIVE_READ_ENTRIES_MAX, LIVE_READ_STREAM_BYTES};
 use shared::verdict::{Assessment, Look, assess};
-use shared::{Cursor, EntryId, Ordinal, StreamView, Verdict, time};
+use shared::{Cursor, Entry, EntryId, Event, Ordinal, StreamView, Verdict, fields, time};
 
-use super::super::parse::RawEntry;
+use super::super::fault::Fault;
+use super::super::wire::reply;
 use crate::Channel;
 use crate::hub::{AheadMark, Lease};
 
@@ -37,6 +38,15 @@ pub(super) enum Outcome {
     Done,
     /// There is more to read right away.
     Again,
+}
+
+/// An entry that a read has brought.
+pub(super) struct Arrival {
+    id: EntryId,
+    /// Bytes of its field names and values.
+    size_bytes: usize,
+    /// `None`: it is the first and the one that was the last before, of which nothing but that it is there is of interest.
+    event: Option<Event>,
 }
 
 /// One followed stream.
@@ -124,8 +134,21 @@ impl Followed {
         self.all_read();
     }
 
+    /// What stands in a list of entries of this stream.
+    pub(super) fn arrivals(&self, list: &[u8]) -> Result<Vec<Arrival>, Fault> {
+        let mut known = self.position();
+        reply::list(list, |id, pairs| {
+            let is_known = known.take() == Some(id);
+            Arrival {
+                id,
+                size_bytes: pairs.iter().map(|(name, value)| name.len() + value.len()).sum(),
+                event: (!is_known).then(|| fields::decode(pairs)),
+            }
+        })
+    }
+
     /// The answer to [`Plan::Fast`], read with a limit of `limit` entries.
-    pub(super) fn read_fast(&mut self, entries: Vec<RawEntry>, limit: usize) -> Outcome {
+    pub(super) fn read_fast(&mut self, entries: Vec<Arrival>, limit: usize) -> Outcome {
         let Some(position) = self.position else {
             return Outcome::Again;
         };
@@ -156,7 +179,7 @@ impl Followed {
     pub(super) fn read_verified(
         &mut self,
         view: &StreamView,
-        mut entries: Vec<RawEntry>,
+        mut entries: Vec<Arrival>,
         limit: usize,
     ) -> Outcome {
         let Some(position) = self.position else {
@@ -203,12 +226,20 @@ impl Followed {
         self.checked_at = Instant::now();
     }
 
-    fn publish(&mut self, position: Cursor, entries: impl Iterator<Item = RawEntry>) {
+    fn publish(&mut self, position: Cursor, entries: impl Iterator<Item = Arrival>) {
         let mut ordinal = position.ordinal.unwrap_or_default();
         let entries: Vec<_> = entries
-            .map(|raw| {
+            .filter_map(|Arrival { id, event, .. }| {
                 ordinal = Ordinal(ordinal.0 + 1);
-                raw.into_entry(self.channel.stream(), Some(ordinal))
+                let cursor = Cursor {
+                    id,
+                    ordinal: Some(ordinal),
+                };
+                Some(Arc::new(Entry::new(
+                    self.channel.stream().clone(),
+                    cursor,
+                    event?,
+                )))
             })
             .collect();
         let Some(last) = entries.last() else { return };
@@ -219,8 +250,8 @@ impl Followed {
     }
 
     /// More entries at a time while they are small and there are more; fewer when they are large.
-    fn adapt(&mut self, entries: &[RawEntry], full: bool) {
-        let bytes: usize = entries.iter().map(RawEntry::size_bytes).sum();
+    fn adapt(&mut self, entries: &[Arrival], full: bool) {
+        let bytes: usize = entries.iter().map(|entry| entry.size_bytes).sum();
         if bytes > LIVE_READ_STREAM_BYTES {
             // Two at the least: the first is the one that is known.
             self.entries_max = (self.entries_max / 2).max(2);

@@ -1,14 +1,12 @@
 //! How the tail's connection is opened, with its bell.
 
-use std::sync::Arc;
-
-use redis::aio::{AsyncPushSender, ConnectionLike};
-use redis::{Value, cmd};
-use shared::limits::TAIL_TIMEOUT;
+use redis::cmd;
 
 use super::super::TailMode;
-use super::super::connect::{Connection, Connector, Purpose};
+use super::super::connect::Connector;
 use super::super::fault::Fault;
+use super::super::parse;
+use super::super::wire::{Driver, Pipe, Pushes};
 
 /// What the server said to client tracking, if it was asked.
 pub(super) type Tracked = Option<Result<(), Fault>>;
@@ -16,29 +14,19 @@ pub(super) type Tracked = Option<Result<(), Fault>>;
 /// Opens a connection on which `button` rings.
 pub(super) async fn open(
     connector: &Connector,
-    button: Arc<dyn AsyncPushSender>,
+    button: Pushes,
     mode: TailMode,
-) -> Result<(Connection, Tracked), Fault> {
-    let purpose = Purpose {
-        response_timeout: Some(TAIL_TIMEOUT),
-        pushes: Some(button),
+) -> Result<(Pipe, Driver, Tracked), Fault> {
+    let first = match mode {
+        TailMode::Blocking => cmd("PING"),
+        TailMode::Auto => cmd("CLIENT").arg("TRACKING").arg("ON").take(),
     };
-    let mut connection = connector.open(&purpose).await.map_err(|e| Fault::of(&e))?;
-    let tracked = match mode {
-        TailMode::Blocking => None,
-        TailMode::Auto => {
-            let command = cmd("CLIENT").arg("TRACKING").arg("ON").take();
-            match connection
-                .req_packed_command(&command)
-                .await
-                .map_err(|e| Fault::of(&e))
-            {
-                Ok(Value::ServerError(error)) => Some(Err(Fault::of_server(&error))),
-                Ok(_) => Some(Ok(())),
-                Err(fault @ Fault::Refused(_)) => Some(Err(fault)),
-                Err(fault) => return Err(fault),
-            }
-        }
+    let (pipe, driver, reply) = Pipe::open(connector, &first, Some(button)).await?;
+    let done = reply.and_then(parse::ok).map(drop);
+    let tracked = match (mode, done) {
+        (TailMode::Blocking, done) => done.map(|()| None)?,
+        (TailMode::Auto, Err(fault @ (Fault::Lost(_) | Fault::NotNow(_)))) => return Err(fault),
+        (TailMode::Auto, done) => Some(done),
     };
-    Ok((connection, tracked))
+    Ok((pipe, driver, tracked))
 }

@@ -1,22 +1,17 @@
 //! How the tail reads streams that rang: many at once where nothing speaks against it, else with their counters.
 
-use std::collections::HashMap;
-
-use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Cmd, Pipeline, Value, cmd};
 use shared::StreamView;
 use shared::limits::{LIVE_READ_ENTRIES_TOTAL, LIVE_READ_STREAMS_MAX, TAIL_VERIFY_STREAMS_MAX};
 use tracing::debug;
 
 use super::super::fault::Fault;
-use super::super::parse::{self, RawEntry};
-use super::super::topology::ask_first;
+use super::super::wire::{Pipe, reply, request};
 use super::followed::{Followed, Outcome, Plan};
-use super::run::{Key, TailLoop};
+use super::run::{Key, TailLoop, ask};
 
 impl TailLoop {
     /// Reads a share of the dirty streams, each as its plan says.
-    pub(super) async fn read_dirty(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
+    pub(super) async fn read_dirty(&mut self, pipe: &Pipe) -> Result<(), Fault> {
         let (mut fast, mut slow) = (Vec::new(), Vec::new());
         for _ in 0..self.dirty.len().min(LIVE_READ_STREAMS_MAX) {
             let Some(key) = self.dirty.pop_front() else { break };
@@ -30,9 +25,9 @@ impl TailLoop {
             }
         }
         let read = async {
-            self.read_fast(connection, &fast).await?;
+            self.read_fast(pipe, &fast).await?;
             for keys in slow.chunks(TAIL_VERIFY_STREAMS_MAX) {
-                self.read_slow(connection, keys).await?;
+                self.read_slow(pipe, keys).await?;
             }
             Ok(())
         }
@@ -45,7 +40,7 @@ impl TailLoop {
     }
 
     /// One `XREAD` over all these streams; in a cluster one for each, as they lie in different slots.
-    async fn read_fast(&mut self, connection: &mut MultiplexedConnection, keys: &[Key]) -> Result<(), Fault> {
+    async fn read_fast(&mut self, pipe: &Pipe, keys: &[Key]) -> Result<(), Fault> {
         if keys.is_empty() {
             return Ok(());
         }
@@ -53,18 +48,21 @@ impl TailLoop {
         let smallest = streams.map(Followed::entries_max).min().unwrap_or(1);
         let limit = smallest.min(LIVE_READ_ENTRIES_TOTAL / keys.len()).max(2);
         let groups = keys.chunks(self.group_max(keys));
-        let mut pipe = Pipeline::with_capacity(groups.len());
-        for group in groups.clone() {
-            ask_first(&mut pipe, self.is_asking(group));
-            pipe.add_command(self.xread(group, limit));
-        }
-        let replies = connection.req_packed_commands(&pipe, 0, pipe.len()).await;
-        let mut replies = replies.map_err(|e| Fault::of(&e))?.into_iter();
+        let replies = ask(pipe, |out| {
+            let mut replies = 0;
+            for group in groups.clone() {
+                replies += request::ask_first(out, self.is_asking(group)) + 1;
+                self.write_xread(out, group, limit);
+            }
+            replies
+        });
+        let replies = replies.await?;
+        let mut replies = reply::all(&replies)?.into_iter();
         for group in groups {
             if self.is_asking(group) {
                 replies.next();
             }
-            let found = match parse::streams(replies.next().ok_or(Fault::Malformed)?) {
+            let found = match reply::streams(replies.next().ok_or(Fault::Malformed)?) {
                 Ok(found) => found,
                 // One key of another type fails the whole command: each stream is read by itself then.
                 Err(Fault::WrongType) => Vec::new(),
@@ -73,12 +71,15 @@ impl TailLoop {
                     continue;
                 }
             };
-            let mut found: HashMap<Vec<u8>, Vec<RawEntry>> = found.into_iter().collect();
+            let mut found = found.into_iter().peekable();
+            // They come in the order in which they were asked for, without those that have nothing.
             for key in group {
+                let list = found.next_if(|(name, _)| **name == **key).map(|(_, list)| list);
                 let Some(followed) = self.streams.get_mut(key) else {
                     continue;
                 };
-                if followed.read_fast(found.remove(&**key).unwrap_or_default(), limit) == Outcome::Again {
+                let entries = list.map_or_else(|| Ok(Vec::new()), |list| followed.arrivals(list))?;
+                if followed.read_fast(entries, limit) == Outcome::Again {
                     self.mark(key);
                 }
             }
@@ -86,18 +87,23 @@ impl TailLoop {
         Ok(())
     }
 
-    fn xread(&self, keys: &[Key], limit: usize) -> Cmd {
-        let mut command = cmd("XREAD");
-        command.arg("COUNT").arg(limit).arg("STREAMS");
+    fn write_xread(&self, out: &mut Vec<u8>, keys: &[Key], limit: usize) {
+        request::begin(out, 4 + 2 * keys.len());
+        request::argument(out, b"XREAD");
+        request::argument(out, b"COUNT");
+        request::number(out, limit);
+        request::argument(out, b"STREAMS");
         for key in keys {
-            command.arg(&**key);
+            request::argument(out, key);
         }
-        for followed in keys.iter().filter_map(|key| self.streams.get(key)) {
-            if let Plan::Fast(after) = followed.plan() {
-                command.arg(after.to_string());
+        for key in keys {
+            // A stream that was let go meanwhile has nothing to be read, but its place.
+            let plan = self.streams.get(key).map(Followed::plan);
+            match plan {
+                Some(Plan::Fast(after)) => request::argument(out, after.to_string().as_bytes()),
+                _ => request::argument(out, b"$"),
             }
         }
-        command
     }
 
     /// How many streams may be read by one command or in one transaction.
@@ -129,40 +135,41 @@ impl TailLoop {
     }
 
     /// A transaction over a few streams that reads their counters and their entries; in a cluster one for each.
-    async fn read_slow(&mut self, connection: &mut MultiplexedConnection, keys: &[Key]) -> Result<(), Fault> {
+    async fn read_slow(&mut self, pipe: &Pipe, keys: &[Key]) -> Result<(), Fault> {
         let limit_of = |followed: &Followed| followed.entries_max().min(LIVE_READ_ENTRIES_TOTAL / keys.len());
         let groups = keys.chunks(self.group_max(keys));
-        let mut pipe = Pipeline::new();
         let mut lengths = Vec::with_capacity(groups.len());
-        for group in groups.clone() {
-            let before = pipe.len();
-            ask_first(&mut pipe, self.is_asking(group));
-            pipe.cmd("MULTI");
-            for key in group {
-                let Some(followed) = self.streams.get_mut(key) else {
-                    continue;
-                };
-                pipe.cmd("XINFO").arg("STREAM").arg(&**key);
-                if let Plan::Verify(after) = followed.plan() {
-                    followed.verifying();
-                    let limit = limit_of(followed);
-                    pipe.cmd("XREAD")
-                        .arg("COUNT")
-                        .arg(limit)
-                        .arg("STREAMS")
-                        .arg(key)
-                        .arg(after.to_string());
+        let replies = ask(pipe, |out| {
+            for group in groups.clone() {
+                let mut length = request::ask_first(out, self.is_asking(group));
+                out.extend_from_slice(request::MULTI);
+                for key in group {
+                    let Some(followed) = self.streams.get_mut(key) else {
+                        continue;
+                    };
+                    request::command(out, &[b"XINFO", b"STREAM", key]);
+                    length += 1;
+                    if let Plan::Verify(after) = followed.plan() {
+                        followed.verifying();
+                        let (limit, after) = (limit_of(followed).to_string(), after.to_string());
+                        let (limit, after) = (limit.as_bytes(), after.as_bytes());
+                        request::command(out, &[b"XREAD", b"COUNT", limit, b"STREAMS", key, after]);
+                        length += 1;
+                    }
                 }
+                out.extend_from_slice(request::EXEC);
+                lengths.push(length + 2);
             }
-            pipe.cmd("EXEC");
-            lengths.push(pipe.len() - before);
-        }
-        let replies = connection.req_packed_commands(&pipe, 0, pipe.len()).await;
-        let mut replies = replies.map_err(|e| Fault::of(&e))?.into_iter();
+            lengths.iter().sum()
+        });
+        let replies = replies.await?;
+        let replies = reply::all(&replies)?;
+        let mut replies = &replies[..];
         for (group, length) in groups.zip(lengths) {
-            let replies: Vec<Value> = replies.by_ref().take(length).collect();
-            let taken = match parse::executed(replies) {
-                Ok(replies) => self.take_slow(group, replies, limit_of),
+            let (own, others) = replies.split_at_checked(length).ok_or(Fault::Malformed)?;
+            replies = others;
+            let taken = match reply::executed(own) {
+                Ok(replies) => self.take_slow(group, &replies, limit_of),
                 Err(fault) => Err(fault),
             };
             taken.or_else(|fault| self.not_here(group, fault))?;
@@ -174,10 +181,10 @@ impl TailLoop {
     fn take_slow(
         &mut self,
         group: &[Key],
-        replies: Vec<Value>,
+        replies: &[&[u8]],
         limit_of: impl Fn(&Followed) -> usize,
     ) -> Result<(), Fault> {
-        let mut replies = replies.into_iter();
+        let mut replies = replies.iter();
         for key in group {
             let Some(followed) = self.streams.get_mut(key) else {
                 continue;
@@ -189,12 +196,10 @@ impl TailLoop {
                 continue;
             }
             let limit = limit_of(followed);
-            let entries = match parse::streams(replies.next().ok_or(Fault::Malformed)?) {
+            let entries = match reply::streams(replies.next().ok_or(Fault::Malformed)?) {
                 Ok(found) => found
-                    .into_iter()
-                    .next()
-                    .map(|(_, entries)| entries)
-                    .unwrap_or_default(),
+                    .first()
+                    .map_or_else(|| Ok(Vec::new()), |(_, list)| followed.arrivals(list))?,
                 Err(Fault::WrongType) => Vec::new(),
                 Err(fault) => return Err(fault),
             };
@@ -207,8 +212,8 @@ impl TailLoop {
 }
 
 /// A key that holds something else holds no stream: to its readers the stream is gone.
-fn view_or_absent(reply: Value) -> Result<StreamView, Fault> {
-    match parse::view(reply) {
+fn view_or_absent(reply: &[u8]) -> Result<StreamView, Fault> {
+    match reply::view(reply) {
         Err(Fault::WrongType) => {
             debug!("a followed key holds another type of value");
             Ok(StreamView::ABSENT)

@@ -5,21 +5,21 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cmd;
-use shared::limits::{TAIL_CHECK_INTERVAL, TAIL_CHECKS_PER_INTERVAL_MAX, TAIL_PING_INTERVAL};
-use tokio::time::MissedTickBehavior;
+use shared::limits::{TAIL_CHECK_INTERVAL, TAIL_CHECKS_PER_INTERVAL_MAX, TAIL_PING_INTERVAL, TAIL_TIMEOUT};
+use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::super::TailMode;
 use super::super::absence::Absence;
-use super::super::connect::{Connection, Connector};
+use super::super::connect::Connector;
 use super::super::fault::Fault;
 use super::super::gauge::Usable;
 use super::super::keys::KeyTemplate;
 use super::super::parse;
 use super::super::topology::Guide;
+use super::super::wire::{Pipe, drive, reply};
 use super::blocking::Blocking;
 use super::doorbell::{Doorbell, Wish};
 use super::followed::Followed;
@@ -59,12 +59,12 @@ pub(super) async fn run(
     loop {
         let attempt = async {
             let opening = open(&connector, tail.doorbell.button(), mode);
-            let (connection, tracking) = tail.meanwhile(opening).await?;
+            let (pipe, mut driver, tracking) = tail.meanwhile(opening).await?;
             tail.begin(&connector, tracking)?;
             backoff.reset();
             told = false;
             let _usable = Usable::count("tail");
-            tail.follow(connection).await
+            drive(&mut driver, tail.follow(&pipe)).await
         };
         let fault = tokio::select! {
             () = stop.cancelled() => return,
@@ -186,14 +186,14 @@ impl TailLoop {
     }
 
     /// Reads what rings, until the connection fails.
-    async fn follow(&mut self, mut connection: Connection) -> Result<(), Fault> {
+    async fn follow(&mut self, pipe: &Pipe) -> Result<(), Fault> {
         let mut checks = tokio::time::interval(TAIL_CHECK_INTERVAL);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard_at = Instant::now();
         loop {
-            self.take_news()?;
+            self.take_news();
             self.take_due();
-            self.adapt_tracking(&mut connection).await?;
+            self.adapt_tracking(pipe).await?;
             if self.dirty.is_empty() {
                 self.absence.end();
                 self.outage.over();
@@ -204,7 +204,11 @@ impl TailLoop {
                         self.queue_checks();
                         if self.dirty.is_empty() && heard_at.elapsed() >= TAIL_PING_INTERVAL {
                             self.asked_at = Some(Instant::now());
-                            connection.req_packed_command(&cmd("PING")).await.map_err(|e| Fault::of(&e))?;
+                            ask(pipe, |out| {
+                                cmd("PING").write_packed_command(out);
+                                1
+                            })
+                            .await?;
                             heard_at = self.answered();
                         }
                     }
@@ -213,7 +217,7 @@ impl TailLoop {
             }
             let started = Instant::now();
             self.asked_at = Some(started);
-            self.read_dirty(&mut connection).await?;
+            self.read_dirty(pipe).await?;
             heard_at = self.answered();
             metrics::histogram!("weir_redis_latency_seconds", "op" => "tail").record(started.elapsed());
         }
@@ -226,17 +230,20 @@ impl TailLoop {
     }
 
     /// Has the server ring in the way that suits the number of streams.
-    async fn adapt_tracking(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Fault> {
+    async fn adapt_tracking(&mut self, pipe: &Pipe) -> Result<(), Fault> {
         if self.blocking.is_some() {
             return Ok(());
         }
         let Some(commands) = self.tracking.change(self.streams.len(), Instant::now()) else {
             return Ok(());
         };
-        let replies = connection.req_packed_commands(&commands, 0, 2).await;
-        let changed = replies.map_err(|e| Fault::of(&e)).and_then(|replies| {
+        let replies = ask(pipe, |out| {
+            out.extend(commands.get_packed_pipeline());
+            commands.len()
+        });
+        let changed = replies.await.and_then(|replies| {
             let fine = |reply| parse::ok(reply).map(drop);
-            replies.into_iter().try_for_each(fine)
+            reply::values(&replies)?.into_iter().try_for_each(fine)
         });
         if let Err(fault) = changed {
             // It is not known what rings now; another connection begins as this one did.
@@ -299,12 +306,9 @@ impl TailLoop {
     }
 
     /// Takes over what the doorbell has collected.
-    fn take_news(&mut self) -> Result<(), Fault> {
+    fn take_news(&mut self) {
         let news = self.doorbell.take();
         self.take_changes(news.changes);
-        if news.lost {
-            return Err(Fault::Lost("the connection to Redis was lost"));
-        }
         if news.all_dirty {
             self.mark_all();
         }
@@ -316,7 +320,6 @@ impl TailLoop {
         if let Some(blocking) = &mut self.blocking {
             blocking.follow(&self.streams);
         }
-        Ok(())
     }
 
     /// Follows streams, and lets some go.
@@ -358,6 +361,14 @@ impl TailLoop {
             }
             self.check_queue.push_back((key, channel));
         }
+    }
+}
+
+/// Asks over the tail's connection, while it is driven. `write` adds the commands and returns how many replies they get.
+pub(super) async fn ask(pipe: &Pipe, write: impl FnOnce(&mut Vec<u8>) -> usize) -> Result<Vec<u8>, Fault> {
+    match timeout(TAIL_TIMEOUT, pipe.push(write)).await {
+        Ok(answer) => answer.map_err(|_| Fault::Lost("the connection to Redis was lost")),
+        Err(_) => Err(Fault::Lost("Redis does not answer")),
     }
 }
 

@@ -16,4 +16,4 @@ pub(super) mod reply;
 pub(super) mod request;
 
 pub(super) use connection::Connection;
-pub(super) use pipe::{Answer, Driver, Pipe};
+pub(super) use pipe::{Answer, Driver, Pipe, Pushes, drive};

@@ -5,6 +5,7 @@
 //! two changes of task, which is more than the request itself.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
@@ -27,6 +28,9 @@ const LOST: Fault = Fault::Lost("the connection to Redis was lost");
 /// The replies to come to what was handed over, as they stand. An error means that the connection is gone.
 pub(in crate::redis) type Answer = oneshot::Receiver<Vec<u8>>;
 
+/// Takes what the server sends unasked (RESP3, "Pushes"), as it stands. It must not block.
+pub(in crate::redis) type Pushes = Box<dyn FnMut(&[u8]) + Send>;
+
 /// Asks over a connection. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::redis) struct Pipe {
@@ -42,10 +46,14 @@ pub(in crate::redis) struct Driver {
     sent: usize,
     /// Whether something may still be held back below.
     unflushed: bool,
-    /// What came in and belongs to an answer that is not whole yet.
+    /// What came in and belongs to an answer that is not whole yet. Of its replies those in front are, up to `whole`.
     received: Vec<u8>,
-    /// Where the oldest answer ends.
-    scan: Scan,
+    whole: usize,
+    /// Where the reply behind that ends, or the push, as far as it has been looked for.
+    scan: Option<Scan>,
+    /// The beginning of that answer, if a push came in the middle of it.
+    begun: Vec<u8>,
+    pushes: Option<Pushes>,
     /// Those who wait, in the order in which they are answered.
     asked: VecDeque<Asked>,
 }
@@ -60,17 +68,18 @@ struct Shared {
     driver: Option<Waker>,
 }
 
-/// Somebody who waits for so many replies.
+/// Somebody who waits for so many replies, one at the least.
 struct Asked {
     replies: usize,
     answer: oneshot::Sender<Vec<u8>>,
 }
 
 impl Pipe {
-    /// Opens a connection, introduces itself and runs one command.
+    /// Opens a connection, introduces itself and runs one command. Without `pushes`, none may come.
     pub(in crate::redis) async fn open(
         connector: &Connector,
         first: &Cmd,
+        pushes: Option<Pushes>,
     ) -> Result<(Self, Driver, Result<Value, Fault>), Fault> {
         let opening = async {
             let mut connection = Connection::open(connector).await?;
@@ -91,7 +100,10 @@ impl Pipe {
             sent: 0,
             unflushed: false,
             received: Vec::new(),
-            scan: Scan::new(0),
+            whole: 0,
+            scan: None,
+            begun: Vec::new(),
+            pushes,
             asked: VecDeque::new(),
         };
         Ok((Self { shared }, driver, reply))
@@ -196,9 +208,6 @@ impl Driver {
             return false;
         }
         std::mem::swap(&mut self.sending, &mut shared.requests);
-        if self.asked.is_empty() {
-            self.scan = Scan::new(shared.asked[0].replies);
-        }
         self.asked.extend(shared.asked.drain(..));
         true
     }
@@ -217,30 +226,46 @@ impl Driver {
         }
     }
 
-    /// Gives whole answers to those who wait for them.
+    /// Gives whole answers to those who wait for them, and pushes to whoever takes those.
     fn hand_out(&mut self) -> Result<(), Fault> {
         let mut from = 0;
-        while let Some(oldest) = self.asked.front() {
-            let Some(length) = self.scan.advance(&self.received[from..])? else {
+        while let Some(first) = self.received.get(self.whole) {
+            let push = *first == b'>';
+            let scan = self.scan.get_or_insert_with(|| match push {
+                true => Scan::of_push(),
+                false => Scan::new(1),
+            });
+            let Some(length) = scan.advance(&self.received[self.whole..])? else {
                 break;
             };
-            let answer = self.received[from..from + length].to_vec();
-            from += length;
-            debug_assert!(oldest.replies > 0);
-            if let Some(asked) = self.asked.pop_front() {
+            self.scan = None;
+            let begin = self.whole;
+            self.whole += length;
+            if push {
+                let take = self.pushes.as_mut().ok_or(Fault::Malformed)?;
+                take(&self.received[begin..self.whole]);
+                self.begun.extend_from_slice(&self.received[from..begin]);
+                from = self.whole;
+                continue;
+            }
+            // Else nobody has asked for it.
+            let oldest = self.asked.front_mut().ok_or(Fault::Malformed)?;
+            oldest.replies = oldest.replies.saturating_sub(1);
+            if oldest.replies == 0
+                && let Some(asked) = self.asked.pop_front()
+            {
+                let mut answer = std::mem::take(&mut self.begun);
+                answer.extend_from_slice(&self.received[from..self.whole]);
+                from = self.whole;
                 // Who does not wait any more is not told.
                 let _ = asked.answer.send(answer);
             }
-            self.scan = Scan::new(self.asked.front().map_or(0, |next| next.replies));
         }
+        self.whole -= from;
         if from == self.received.len() {
             empty(&mut self.received);
         } else {
             self.received.drain(..from);
-            // Nobody has asked for it.
-            if self.asked.is_empty() {
-                return Err(Fault::Malformed);
-            }
         }
         Ok(())
     }
@@ -275,6 +300,26 @@ fn empty(buffer: &mut Vec<u8>) {
     if buffer.capacity() > REDIS_PIPE_BYTES_KEPT_MAX {
         *buffer = Vec::new();
     }
+}
+
+/// Does `work`, which asks over the connection of `driver`, and drives that meanwhile. What is asked needs no
+/// [`Pipe::wake`] then.
+pub(in crate::redis) async fn drive<T>(
+    driver: &mut Driver,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let mut work = std::pin::pin!(work);
+    poll_fn(|cx| {
+        // For what has come in, and again for what is sent because of it.
+        if let Poll::Ready(lost) = driver.poll(cx) {
+            return Poll::Ready(Err(lost));
+        }
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(done);
+        }
+        driver.poll(cx).map(Err)
+    })
+    .await
 }
 
 #[cfg(test)]

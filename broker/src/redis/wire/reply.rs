@@ -3,10 +3,11 @@
 
 use memchr::memchr;
 use redis::Value;
-use shared::EntryId;
+use shared::{EntryId, StreamView};
 use smallvec::SmallVec;
 
 use super::super::fault::Fault;
+use super::super::parse;
 
 /// Bytes of a line at the most; lines hold lengths, numbers and short texts.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -20,6 +21,8 @@ pub(super) struct Scan {
     at: usize,
     /// Values that are still to come.
     open: u64,
+    /// Whether the first of them is a push.
+    push: bool,
 }
 
 impl Scan {
@@ -28,6 +31,15 @@ impl Scan {
         Self {
             at: 0,
             open: replies as u64,
+            push: false,
+        }
+    }
+
+    /// For one push.
+    pub(super) fn of_push() -> Self {
+        Self {
+            push: true,
+            ..Self::new(1)
         }
     }
 
@@ -53,6 +65,7 @@ impl Scan {
                     0
                 }
                 b'*' | b'~' => length(rest)?.unwrap_or(0),
+                b'>' if std::mem::take(&mut self.push) => length(rest)?.unwrap_or(0),
                 b'%' => length(rest)?
                     .unwrap_or(0)
                     .checked_mul(2)
@@ -80,22 +93,132 @@ pub(in crate::redis) fn values(replies: &[u8]) -> Result<Vec<Value>, Fault> {
 }
 
 /// One reply, whatever it is.
-pub(in crate::redis) fn value(reply: &[u8]) -> Result<Value, Fault> {
+fn value(reply: &[u8]) -> Result<Value, Fault> {
     redis::parse_redis_value(reply).map_err(|_| Fault::Malformed)
 }
 
-/// The replies to a transaction of two commands, from that to `MULTI` to that to `EXEC`: the reply to the first
-/// command, and that to the second as it stands. `None` if they are anything else.
-pub(in crate::redis) fn of_two(replies: &[u8]) -> Option<(&[u8], &[u8])> {
-    let executed = replies.strip_prefix(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n")?;
-    first_of(executed).ok()
+/// All replies, each as it stands.
+pub(in crate::redis) fn all(replies: &[u8]) -> Result<Vec<&[u8]>, Fault> {
+    let (mut all, mut rest) = (Vec::new(), replies);
+    while !rest.is_empty() {
+        let (one, after) = first_of(rest)?;
+        all.push(one);
+        rest = after;
+    }
+    Ok(all)
 }
 
-/// Calls `each` with every entry of a list as `XRANGE` answers with it; `None` if it is no list.
-pub(in crate::redis) fn entries<T>(
+/// The replies to the commands of a transaction, out of all from that to `MULTI` to that to `EXEC`. If a command was
+/// refused before it was queued, nothing was done, and that is the fault.
+pub(in crate::redis) fn executed<'a>(replies: &[&'a [u8]]) -> Result<Vec<&'a [u8]>, Fault> {
+    let (exec, queued) = replies.split_last().ok_or(Fault::Malformed)?;
+    let refused = queued.iter().find(|reply| reply.starts_with(b"-"));
+    let reply = refused.unwrap_or(exec);
+    let mut at = Reader { bytes: reply, at: 0 };
+    match at.array() {
+        Some(_) => all(&reply[at.at..]),
+        None => Err(fault(reply)),
+    }
+}
+
+/// What an error among the replies means.
+fn fault(reply: &[u8]) -> Fault {
+    let error = value(reply).and_then(parse::ok);
+    error.err().unwrap_or(Fault::Malformed)
+}
+
+/// A key, and the list of what was found there.
+pub(in crate::redis) type Found<'a> = (&'a [u8], &'a [u8]);
+
+/// The reply to `XREAD`: the streams that have something.
+pub(in crate::redis) fn streams(reply: &[u8]) -> Result<Vec<Found<'_>>, Fault> {
+    let mut at = Reader { bytes: reply, at: 0 };
+    let Some(count) = at.header(b'%') else {
+        return match reply {
+            b"_\r\n" | b"*-1\r\n" => Ok(Vec::new()),
+            reply => Err(fault(reply)),
+        };
+    };
+    let mut streams = Vec::with_capacity(count.min(reply.len()));
+    for _ in 0..count {
+        let key = at.bulk().ok_or(Fault::Malformed)?;
+        streams.push((key, at.any()?));
+    }
+    Ok(streams)
+}
+
+/// Calls `each` with every entry of a list as `XRANGE` answers with it, whatever its shape.
+pub(in crate::redis) fn list<T>(
     list: &[u8],
     mut each: impl FnMut(EntryId, &Fields<'_>) -> T,
-) -> Option<Vec<T>> {
+) -> Result<Vec<T>, Fault> {
+    if let Some(entries) = entries(list, &mut each) {
+        return Ok(entries);
+    }
+    let all = parse::entries(value(list)?)?.into_iter();
+    let one = |raw: parse::RawEntry| {
+        let fields: Vec<(&[u8], &[u8])> = raw
+            .fields
+            .iter()
+            .map(|(name, value)| (&name[..], &value[..]))
+            .collect();
+        each(raw.id, &fields)
+    };
+    Ok(all.map(one).collect())
+}
+
+/// The reply to `XINFO STREAM`; a stream that does not exist is [`StreamView::ABSENT`].
+pub(in crate::redis) fn view(reply: &[u8]) -> Result<StreamView, Fault> {
+    quick_view(reply).map_or_else(|| parse::view(value(reply)?), Ok)
+}
+
+fn quick_view(reply: &[u8]) -> Option<StreamView> {
+    let mut at = Reader { bytes: reply, at: 0 };
+    let (mut added, mut length, mut last_generated, mut max_deleted) = (None, None, None, None);
+    let (mut first, mut recorded_first) = (None, None);
+    for _ in 0..at.header(b'%')? {
+        match at.bulk()? {
+            b"entries-added" => added = Some(at.count()?),
+            b"length" => length = Some(at.count()?),
+            b"last-generated-id" => last_generated = Some(at.id()?),
+            b"max-deleted-entry-id" => max_deleted = Some(at.id()?),
+            b"recorded-first-entry-id" => recorded_first = Some(at.id()?),
+            b"first-entry" => {
+                let entry = at.any().ok()?;
+                let mut within = Reader { bytes: entry, at: 0 };
+                first = match within.array() {
+                    Some(_) => Some(within.id()?),
+                    None => None,
+                };
+            }
+            _ => drop(at.any().ok()?),
+        }
+    }
+    let length = length?;
+    Some(StreamView {
+        added: added?,
+        length,
+        first: first.or(recorded_first).filter(|_| length > 0),
+        last_generated: last_generated?,
+        max_deleted: max_deleted?,
+    })
+}
+
+/// The keys that a push says have changed (`invalidate`); `None`: all of them. Other pushes name none.
+pub(in crate::redis) fn invalidated(push: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut at = Reader { bytes: push, at: 0 };
+    let mut keys = Vec::new();
+    if at.header(b'>').is_none() || at.bulk() != Some(b"invalidate") {
+        return Some(keys);
+    }
+    for _ in 0..at.array()? {
+        keys.push(at.bulk()?);
+    }
+    Some(keys)
+}
+
+/// Calls `each` with every entry of a list as `XRANGE` answers with it; `None` if it is not of the usual shape.
+fn entries<T>(list: &[u8], mut each: impl FnMut(EntryId, &Fields<'_>) -> T) -> Option<Vec<T>> {
     let mut at = Reader { bytes: list, at: 0 };
     let count = at.array()?;
     // An entry has 16 bytes at the least.
@@ -104,7 +227,7 @@ pub(in crate::redis) fn entries<T>(
         if at.array()? != 2 {
             return None;
         }
-        let id = EntryId::from_bytes(at.bulk()?).ok()?;
+        let id = at.id()?;
         let fields = at.array()?;
         let mut pairs: SmallVec<[(&[u8], &[u8]); 8]> = SmallVec::new();
         for _ in 0..fields / 2 {
@@ -140,7 +263,7 @@ pub(in crate::redis) fn of_appends(replies: &[u8], entries: usize) -> Option<App
     }
     let mut ids = Vec::with_capacity(entries);
     for _ in 0..entries {
-        ids.push(EntryId::from_bytes(at.bulk()?).ok()?);
+        ids.push(at.id()?);
     }
     for _ in 0..at.header(b'%')? {
         let name = at.bulk()?;
@@ -148,7 +271,7 @@ pub(in crate::redis) fn of_appends(replies: &[u8], entries: usize) -> Option<App
             let added = at.count()?;
             return Some(Appended { ids, added });
         }
-        at.skip()?;
+        at.any().ok()?;
     }
     None
 }
@@ -160,13 +283,16 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Passes over a number or a string.
-    fn skip(&mut self) -> Option<()> {
-        match self.bytes.get(self.at)? {
-            b':' | b'+' => self.at = line(self.bytes, self.at)?.2,
-            _ => _ = self.bulk()?,
-        }
-        Some(())
+    /// Whatever comes next, as it stands.
+    fn any(&mut self) -> Result<&'a [u8], Fault> {
+        let rest = self.bytes.get(self.at..).ok_or(Fault::Malformed)?;
+        let (one, _) = first_of(rest)?;
+        self.at += one.len();
+        Ok(one)
+    }
+
+    fn id(&mut self) -> Option<EntryId> {
+        EntryId::from_bytes(self.bulk()?).ok()
     }
 
     /// A number from zero on.
@@ -311,7 +437,8 @@ mod tests {
             let expected = parse::entries(redis::parse_redis_value(&list).unwrap()).unwrap();
             prop_assert_eq!(entries(&list, kept), Some(expected));
             let transaction = [b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n", &list[..]].concat();
-            prop_assert_eq!(of_two(&transaction), Some((&b":1\r\n"[..], &list[..])));
+            let replies = all(&transaction).unwrap();
+            prop_assert_eq!(executed(&replies), Ok(vec![&b":1\r\n"[..], &list[..]]));
         }
 
         #[test]
@@ -327,9 +454,76 @@ mod tests {
             if let Ok(Some(end)) = Scan::new(1).advance(&bytes) {
                 prop_assert!(end <= bytes.len());
             }
-            let _ = entries(&bytes, |id, fields| (id, fields.len()));
-            let _ = of_two(&bytes);
+            let _ = super::list(&bytes, |id, fields| (id, fields.len()));
+            let _ = (all(&bytes), executed(&[&bytes]), streams(&bytes), view(&bytes), invalidated(&bytes));
         }
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        text.replace('\n', "\r\n").into_bytes()
+    }
+
+    proptest! {
+        /// What is read where it lies is what the client library makes of it.
+        #[test]
+        fn streams_and_views_are_those_that_the_client_library_finds(
+            lists in proptest::collection::vec((any::<u16>(), any_list()), 0..4),
+            numbers in proptest::collection::vec(0u64..1 << 50, 8),
+            first in proptest::option::of(any_list()),
+        ) {
+            let mut reply = format!("%{}\r\n", lists.len()).into_bytes();
+            for (key, list) in &lists {
+                bulk(&mut reply, &key.to_be_bytes());
+                reply.extend(list);
+            }
+            let found = streams(&reply).unwrap();
+            let found: Vec<_> = found.into_iter().map(|(key, list)| (key.to_vec(), parse::entries(value(list).unwrap()).unwrap())).collect();
+            prop_assert_eq!(found, parse::streams(value(&reply).unwrap()).unwrap());
+
+            let id = |ms: u64, seq: u64| format!("{ms}-{seq}");
+            let mut info = b"%7\r\n".to_vec();
+            bulk(&mut info, b"length");
+            info.extend(format!(":{}\r\n", numbers[0] % 3).bytes());
+            for (name, pair) in [("last-generated-id", 1), ("max-deleted-entry-id", 3), ("recorded-first-entry-id", 5)] {
+                bulk(&mut info, name.as_bytes());
+                bulk(&mut info, id(numbers[pair], numbers[pair + 1]).as_bytes());
+            }
+            bulk(&mut info, b"entries-added");
+            info.extend(format!(":{}\r\n", numbers[7]).bytes());
+            bulk(&mut info, b"groups");
+            info.extend(b":0\r\n");
+            bulk(&mut info, b"first-entry");
+            // The first of a list, without what stands before it.
+            match first.as_deref().and_then(|list| all(&list[list.iter().position(|b| *b == b'\n').unwrap() + 1..]).unwrap().first().copied()) {
+                Some(entry) => info.extend(entry),
+                None => info.extend(b"_\r\n"),
+            }
+            prop_assert!(quick_view(&info).is_some());
+            prop_assert_eq!(view(&info), parse::view(value(&info).unwrap()));
+        }
+    }
+
+    #[test]
+    fn errors_and_absences_are_what_they_are() {
+        let wrong = text("-WRONGTYPE Operation against a key holding the wrong kind of value\n");
+        assert_eq!(streams(&wrong), Err(Fault::WrongType));
+        assert_eq!(view(&wrong), Err(Fault::WrongType));
+        assert_eq!(view(&text("-ERR no such key\n")), Ok(StreamView::ABSENT));
+        assert_eq!(streams(b"_\r\n"), Ok(Vec::new()));
+        assert_eq!(streams(b":1\r\n"), Err(Fault::Malformed));
+        let refused = text(
+            "+OK\n-OOM command not allowed when used memory > 'maxmemory'.\n-EXECABORT Transaction discarded because of previous errors.\n",
+        );
+        assert_eq!(executed(&all(&refused).unwrap()), Err(Fault::Full));
+        let moved = text("+OK\n+QUEUED\n-LOADING Redis is loading the dataset in memory\n");
+        assert!(matches!(executed(&all(&moved).unwrap()), Err(Fault::NotNow(_))));
+        assert_eq!(executed(&[]), Err(Fault::Malformed));
+        // An entry that was deleted while the server took it up has no fields.
+        let list = text("*1\n*2\n$3\n5-1\n*-1\n");
+        assert_eq!(
+            super::list(&list, |id, fields| (id, fields.len())),
+            Ok(vec![(EntryId::new(5, 1), 0)])
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Commands as they go over the wire: arrays of bulk strings (RESP, "Sending commands to a Redis server").
 
 /// Tells a node that another one sends us (Redis Cluster specification, "ASK redirection").
-pub(in crate::redis) const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// Begins a transaction.
 pub(in crate::redis) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
@@ -19,6 +19,19 @@ pub(in crate::redis) fn argument(out: &mut Vec<u8>, argument: &[u8]) {
     header(out, b'$', argument.len());
     out.extend_from_slice(argument);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Adds a number as the next argument.
+pub(in crate::redis) fn number(out: &mut Vec<u8>, number: usize) {
+    argument(out, itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Begins the commands for a node that has a key but not yet its slot. Returns how many replies that gets.
+pub(in crate::redis) fn ask_first(out: &mut Vec<u8>, asking: bool) -> usize {
+    if asking {
+        out.extend_from_slice(ASKING);
+    }
+    usize::from(asking)
 }
 
 /// Adds a whole command.

@@ -12,10 +12,14 @@ use crate::RedisConfig;
 
 /// A pipe to a server that is played here.
 async fn pipe() -> (Pipe, Driver, TcpStream) {
+    pipe_with(None).await
+}
+
+async fn pipe_with(pushes: Option<Pushes>) -> (Pipe, Driver, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = RedisConfig::new(format!("redis://{}", listener.local_addr().unwrap()));
     let connector = config.connector().unwrap();
-    let opening = tokio::spawn(async move { Pipe::open(&connector, &redis::cmd("PING")).await });
+    let opening = tokio::spawn(async move { Pipe::open(&connector, &redis::cmd("PING"), pushes).await });
     let (mut server, _) = listener.accept().await.unwrap();
     expect(&mut server, b"PING\r\n", 0).await;
     (server.write_all(b"+PONG\r\n").await).unwrap();
@@ -125,6 +129,75 @@ async fn an_answer_that_nobody_asked_for_ends_the_connection() {
     server.write_all(b":1\r\n").await.unwrap();
     let end = timeout(Duration::from_secs(20), poll_fn(|cx| driver.poll(cx)));
     assert_eq!(end.await.unwrap(), LOST);
+}
+
+#[tokio::test]
+async fn pushes_come_out_whole_wherever_they_stand() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    let (pipe, mut driver, mut server) =
+        pipe_with(Some(Box::new(move |push| lock(&sink).push(push.to_vec())))).await;
+    let mut answer = pipe.push(|out| {
+        out.push(b'x');
+        3
+    });
+    let push = |name: &str| format!(">2\r\n+{name}\r\n*1\r\n$1\r\n\n\r\n");
+    let all = [
+        &push("one"),
+        ":1\r\n",
+        &push("two"),
+        &push("three"),
+        "$1\r\na\r\n*1\r\n:3\r\n",
+        &push("four"),
+    ]
+    .concat();
+    // A byte at a time: each stands at a boundary once, and everywhere within.
+    for byte in all.bytes() {
+        server.write_all(&[byte]).await.unwrap();
+        assert!(!turn(&mut driver).await);
+    }
+    until(&mut driver, || lock(&seen).len() == 4).await;
+    let expected: Vec<Vec<u8>> = ["one", "two", "three", "four"]
+        .map(|name| push(name).into_bytes())
+        .into();
+    assert_eq!(*lock(&seen), expected);
+    assert_eq!(answer.try_recv().unwrap(), b":1\r\n$1\r\na\r\n*1\r\n:3\r\n");
+}
+
+#[tokio::test]
+async fn a_push_where_none_may_come_ends_the_connection() {
+    let (_pipe, mut driver, mut server) = pipe().await;
+    server.write_all(b">1\r\n+a\r\n").await.unwrap();
+    let end = timeout(Duration::from_secs(20), poll_fn(|cx| driver.poll(cx)));
+    assert_eq!(end.await.unwrap(), LOST);
+}
+
+#[tokio::test]
+async fn work_over_a_connection_that_ends_ends_with_it() {
+    let (pipe, mut driver, mut server) = pipe().await;
+    let work = async {
+        let answer = pipe.push(|out| {
+            out.extend(b"one");
+            1
+        });
+        assert_eq!(answer.await.unwrap(), b":1\r\n");
+        let answer = pipe.push(|out| {
+            out.extend(b"two");
+            1
+        });
+        assert!(answer.await.is_err());
+        // Whoever waits for something else is not left there.
+        std::future::pending::<Result<(), Fault>>().await
+    };
+    let serving = async {
+        let mut sent = [0; 3];
+        server.read_exact(&mut sent).await.unwrap();
+        server.write_all(b":1\r\n").await.unwrap();
+        server.read_exact(&mut sent).await.unwrap();
+        drop(server);
+    };
+    let both = async { tokio::join!(drive(&mut driver, work), serving).0 };
+    assert_eq!(timeout(Duration::from_secs(20), both).await.unwrap(), Err(LOST));
 }
 
 #[tokio::test]
