@@ -24,6 +24,8 @@ pub(super) struct Batch {
     pub(super) keyed: bool,
     /// Whether the node is to be told that another one sends this, while the slot is being moved to it (`ASKING`).
     pub(super) asking: bool,
+    /// Whether the expiry of the stream is set along with it.
+    pub(super) expires: bool,
 }
 
 /// Where a stream is served.
@@ -158,6 +160,7 @@ impl Backlog {
                 items,
                 keyed,
                 asking,
+                expires: false,
             });
         }
     }

@@ -158,7 +158,7 @@ impl Lane {
     }
 
     /// It leaves, with all that is sent in the same turn, when news are looked for.
-    fn send(&mut self, route: usize, pipe: &Pipe, batch: Batch) {
+    fn send(&mut self, route: usize, pipe: &Pipe, mut batch: Batch) {
         if let Some(why) = self.cannot_be_safe(route) {
             return self.refuse(batch, why);
         }
@@ -167,6 +167,7 @@ impl Lane {
         let chores = self
             .upkeep
             .due(&batch.stream, retention, now, shared::time::now_ms());
+        batch.expires = chores.expiry_due;
         let keys = &self.rules.keys;
         let answer = if batch.keyed {
             let command = idempotency::command(
@@ -305,7 +306,7 @@ impl Lane {
         if let Some(newest) = answer.newest {
             self.upkeep.appended(&batch.stream, newest);
         }
-        if answer.fresh {
+        if answer.fresh && !batch.expires {
             self.expire_fresh(route, batch);
         }
         let appended = |cursor| Appended {
@@ -340,6 +341,7 @@ impl Lane {
             items: Vec::new(),
             keyed: false,
             asking: fresh.asking,
+            expires: true,
         };
         self.backlog.extra_in_flight(&fresh.stream, route.node.id());
         route.in_flight.push_back(InFlight {
