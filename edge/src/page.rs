@@ -54,7 +54,8 @@ pub(crate) fn push_fields(out: &mut Vec<u8>, page: &Page) {
         }
         wire::entry_json_prefix(out, entry);
         // Writing into a vector has no way to fail.
-        let _ = write!(out, "{}\"}}", entry.cursor);
+        entry.cursor.push_to(out);
+        out.extend_from_slice(b"\"}");
     }
     let _ = write!(
         out,

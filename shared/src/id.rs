@@ -26,6 +26,14 @@ impl EntryId {
         Self { ms, seq }
     }
 
+    /// Appends its text, as `Display` writes it: a good deal cheaper, for what is written once for each delivery.
+    pub fn push_to(self, out: &mut Vec<u8>) {
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(digits.format(self.ms).as_bytes());
+        out.push(b'-');
+        out.extend_from_slice(digits.format(self.seq).as_bytes());
+    }
+
     /// The ID right below this one; `ZERO` stays itself.
     pub const fn predecessor(self) -> Self {
         match (self.ms, self.seq) {

@@ -1,5 +1,6 @@
 //! Times as texts: RFC 3339 in and out, and durations such as `15m`.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,13 +19,30 @@ pub fn push_rfc3339(out: &mut Vec<u8>, ms: u64) -> bool {
     else {
         return false;
     };
+    // Entries that are written one after the other are mostly of the same second.
+    thread_local! {
+        static SECOND: Cell<(u64, [u8; SECOND_BYTES])> = const { Cell::new((u64::MAX, [0; SECOND_BYTES])) };
+    }
+    let (second, text) = SECOND.get();
+    if second == ms / 1_000 {
+        out.extend_from_slice(&text);
+        let digits = |number: u64| b'0' + (number % 10) as u8;
+        out.extend_from_slice(&[b'.', digits(ms / 100), digits(ms / 10), digits(ms), b'Z']);
+        return true;
+    }
     let start = out.len();
     if PRINTER.print_timestamp(&time, &mut *out).is_err() {
         out.truncate(start);
         return false;
     }
+    if let (Some(text), Some(b'.')) = (out[start..].first_chunk(), out.get(start + SECOND_BYTES)) {
+        SECOND.set((ms / 1_000, *text));
+    }
     true
 }
+
+/// Bytes of `2026-01-02T03:04:05`.
+const SECOND_BYTES: usize = 19;
 
 /// Reads an RFC 3339 time (`2026-01-02T03:04:05Z`) or a duration before `now_ms` (`15m`, `1h30m`, `2d`).
 ///
@@ -89,3 +107,28 @@ pub fn now_ms() -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a time: expected RFC 3339 such as 2026-01-02T03:04:05Z, or a duration such as 15m, 2h or 7d")]
 pub struct TimeError;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever was written before it, a time is what the printer makes of it.
+        #[test]
+        fn the_second_that_is_kept_is_the_right_one(
+            times in prop::collection::vec((prop::sample::select(vec![0, 951_782_400_000, 1_700_000_000_000, 253_402_300_799_000, 1 << 60]), 0u64..2_500), 1..40),
+        ) {
+            for (base, offset) in times {
+                let ms: u64 = base + offset;
+                let mut expected = Vec::new();
+                let time = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+                let printed = time.is_some_and(|time| PRINTER.print_timestamp(&time, &mut expected).is_ok());
+                let mut out = b"before ".to_vec();
+                prop_assert_eq!(push_rfc3339(&mut out, ms), printed);
+                prop_assert_eq!(&out[7..], &expected[..]);
+            }
+        }
+    }
+}

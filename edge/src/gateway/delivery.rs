@@ -96,7 +96,9 @@ pub(crate) fn notice(notice: Notice, stream: &StreamName, cursor: Cursor, out: &
     if let Notice::Gap(lost) = notice {
         let _ = write!(out, ",\"lost\":{lost}");
     }
-    let _ = write!(out, ",\"cursor\":\"{cursor}\"}}");
+    out.extend_from_slice(b",\"cursor\":\"");
+    cursor.push_to(out);
+    out.extend_from_slice(b"\"}");
 }
 
 /// That the log is away, as an open array: it says nothing of the position, so no offset stands behind it.

@@ -119,13 +119,11 @@ pub fn json_of_payload(payload: &Payload) -> Bytes {
 
 /// Appends the entry as JSON up to and including `"cursor":"`; the cursor and `"}` complete it.
 pub fn entry_json_prefix(out: &mut Vec<u8>, entry: &Entry) {
-    use std::io::Write as _;
-    // Writing into a vector has no way to fail.
-    let _ = write!(
-        out,
-        "{{\"id\":\"{}\",\"stream\":\"{}\",\"event\":",
-        entry.cursor.id, entry.stream
-    );
+    out.extend_from_slice(b"{\"id\":\"");
+    entry.cursor.id.push_to(out);
+    out.extend_from_slice(b"\",\"stream\":\"");
+    out.extend_from_slice(entry.stream.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"event\":");
     push_json_string(out, entry.event.name());
     out.extend_from_slice(b",\"data\":");
     push_payload(out, &entry.event.data);
@@ -136,6 +134,8 @@ pub fn entry_json_prefix(out: &mut Vec<u8>, entry: &Entry) {
         push_json_string(out, user.as_str());
     }
     if let Some(trace) = entry.event.traceparent() {
+        use std::io::Write as _;
+        // Writing into a vector has no way to fail.
         let _ = write!(out, ",\"traceparent\":\"{trace}\"");
     }
     out.extend_from_slice(b",\"cursor\":\"");
@@ -155,9 +155,9 @@ pub fn push_json_time(out: &mut Vec<u8>, ms: u64) {
 
 /// The entry as one line of JSON with its own cursor.
 pub fn entry_json(entry: &Entry) -> Bytes {
-    use std::io::Write as _;
     let mut out = Vec::with_capacity(entry.encoded_bytes());
     entry_json_prefix(&mut out, entry);
-    let _ = write!(out, "{}\"}}", entry.cursor);
+    entry.cursor.push_to(&mut out);
+    out.extend_from_slice(b"\"}");
     Bytes::from(out)
 }

@@ -190,10 +190,7 @@ impl<'a> Source<'a> {
             .await?;
         metrics::histogram!("weir_redis_latency_seconds", "op" => "read")
             .record(asked_at.elapsed().as_secs_f64());
-        let executed = reply::executed(&reply::all(replies)?)?;
-        let [info, list] = executed[..] else {
-            return Err(Fault::Malformed);
-        };
+        let (info, list) = reply::executed_two(replies)?;
         let entries = reply::list(list, &mut each)?;
         Ok(Gathered {
             view: reply::view(info)?,

@@ -127,6 +127,18 @@ fn fault(reply: &[u8]) -> Fault {
     error.err().unwrap_or(Fault::Malformed)
 }
 
+/// What [`executed`] says of a transaction of two commands.
+pub(in crate::redis) fn executed_two(replies: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
+    // As it is nearly always: then the second, which may be large, is not looked through for its end.
+    if let Some(two) = replies.strip_prefix(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n") {
+        return first_of(two);
+    }
+    match executed(&all(replies)?)?[..] {
+        [first, second] => Ok((first, second)),
+        _ => Err(Fault::Malformed),
+    }
+}
+
 /// A key, and the list of what was found there.
 pub(in crate::redis) type Found<'a> = (&'a [u8], &'a [u8]);
 
@@ -439,6 +451,11 @@ mod tests {
             let transaction = [b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n", &list[..]].concat();
             let replies = all(&transaction).unwrap();
             prop_assert_eq!(executed(&replies), Ok(vec![&b":1\r\n"[..], &list[..]]));
+            let two = Ok((&b":1\r\n"[..], &list[..]));
+            prop_assert_eq!(executed_two(&transaction), two.clone());
+            // After `ASKING`.
+            let asked = [b"+OK\r\n", &transaction[..]].concat();
+            prop_assert_eq!(executed_two(&asked), two);
         }
 
         #[test]
@@ -455,7 +472,7 @@ mod tests {
                 prop_assert!(end <= bytes.len());
             }
             let _ = super::list(&bytes, |id, fields| (id, fields.len()));
-            let _ = (all(&bytes), executed(&[&bytes]), streams(&bytes), view(&bytes), invalidated(&bytes));
+            let _ = (all(&bytes), executed(&[&bytes]), executed_two(&bytes), streams(&bytes), view(&bytes), invalidated(&bytes));
         }
     }
 

@@ -12,7 +12,7 @@ use shared::{Cursor, Entry, StreamName};
 
 use super::chunks::Chunks;
 use super::format::{Format, Notice, NoticeKind};
-use super::resume_point::{MergedCursor, ResumePoint, push_cursor};
+use super::resume_point::{MergedCursor, ResumePoint};
 use crate::wire_slots::WireSlot;
 
 /// What has been encoded since the last time somebody asked.
@@ -166,7 +166,7 @@ impl<F: Format> Encoder<F> {
             ResumePoint::One(_) if shared => out.push_shared(entry.wire(F::SLOT.index(), whole_event::<F>)),
             ResumePoint::One(_) => {
                 self.scratch.clear();
-                push_cursor(&mut self.scratch, entry.cursor);
+                entry.cursor.push_to(&mut self.scratch);
                 out.push_with(|out| push_event::<F>(out, entry, &self.scratch));
             }
             ResumePoint::Many(merged) if shared => {
@@ -226,7 +226,7 @@ fn push_event<F: Format>(out: &mut Vec<u8>, entry: &Entry, cursor: &[u8]) {
 
 pub(super) fn whole_event<F: Format>(entry: &Entry) -> Bytes {
     let mut cursor = Vec::with_capacity(64);
-    push_cursor(&mut cursor, entry.cursor);
+    entry.cursor.push_to(&mut cursor);
     let mut out = Vec::with_capacity(entry.event.size_bytes() + 256);
     push_event::<F>(&mut out, entry, &cursor);
     out.shrink_to_fit();

@@ -3,8 +3,6 @@
 //! A merged tail tells a new token with every event. So the token is kept as text, and an event changes only the
 //! digits of its own stream in it.
 
-use std::io::Write as _;
-
 use shared::{Cursor, Ordinal, StreamName};
 
 /// The position up to which a client has been told everything.
@@ -33,7 +31,7 @@ impl ResumePoint {
     /// Appends the text that resumes here.
     pub(super) fn push_text(&self, out: &mut Vec<u8>) {
         match self {
-            Self::One(cursor) => push_cursor(out, *cursor),
+            Self::One(cursor) => cursor.push_to(out),
             Self::Many(merged) => out.extend_from_slice(merged.text()),
         }
     }
@@ -44,12 +42,6 @@ fn entries_between(before: Cursor, after: Cursor) -> u64 {
         (Some(Ordinal(before)), Some(Ordinal(after))) => after.saturating_sub(before),
         _ => u64::from(before != after),
     }
-}
-
-/// Appends `cursor` as text.
-pub(super) fn push_cursor(out: &mut Vec<u8>, cursor: Cursor) {
-    // Writing into a vector has no way to fail.
-    let _ = write!(out, "{cursor}");
 }
 
 /// A [`shared::MultiCursor`] as text that is changed in place.
@@ -85,7 +77,7 @@ impl MergedCursor {
             merged.text.extend_from_slice(stream.as_str().as_bytes());
             merged.text.push(b'~');
             let start = merged.text.len();
-            push_cursor(&mut merged.text, cursor);
+            cursor.push_to(&mut merged.text);
             let end = merged.text.len();
             merged.parts.push(Part {
                 stream,
@@ -115,7 +107,7 @@ impl MergedCursor {
             cursor, start, end, ..
         } = self.parts[index];
         let staged = self.text.len();
-        push_cursor(&mut self.text, cursor);
+        cursor.push_to(&mut self.text);
         let len = self.text.len() - staged;
         if len == end - start {
             self.text.copy_within(staged.., start);
