@@ -3,6 +3,7 @@
 //! An event is encoded once per format and shared by all sockets ([`event`]). Pages are in [`super::page`].
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use broker::{Appended, Delivery};
 use bytes::Bytes;
@@ -240,22 +241,30 @@ pub(crate) fn delivery(format: Format, delivery: &Delivery) -> Option<Bytes> {
 }
 
 /// An entry as an `event` frame: made on first use, shared from then on.
-pub(crate) fn event(format: Format, entry: &Entry) -> Bytes {
+pub(crate) fn event(format: Format, entry: &Arc<Entry>) -> Bytes {
     match format {
-        Format::Json => entry.wire(WireSlot::WsJson.index(), json_event),
-        Format::MessagePack => entry.wire(WireSlot::WsMessagePack.index(), message_pack_event),
+        // One that nobody else holds is not worth keeping an encoding of.
+        Format::Json if Arc::strong_count(entry) == 1 => Bytes::from(json_event(entry)),
+        Format::Json => entry.wire(WireSlot::WsJson.index(), kept_json_event).clone(),
+        Format::MessagePack => entry
+            .wire(WireSlot::WsMessagePack.index(), message_pack_event)
+            .clone(),
     }
-    .clone()
 }
 
-fn json_event(entry: &Entry) -> Bytes {
-    let object = wire::entry_json(entry);
-    let head = b"{\"type\":\"event\",";
-    let mut out = Vec::with_capacity(head.len() + object.len());
-    out.extend_from_slice(head);
-    // Behind the brace of the entry's own object.
-    out.extend_from_slice(&object[1..]);
-    Bytes::from(out)
+fn kept_json_event(entry: &Entry) -> Bytes {
+    let mut event = json_event(entry);
+    event.shrink_to_fit();
+    Bytes::from(event)
+}
+
+fn json_event(entry: &Entry) -> Vec<u8> {
+    let mut out = Vec::with_capacity(entry.event.size_bytes() + 256);
+    out.extend_from_slice(b"{\"type\":\"event\",");
+    wire::entry_json_members(&mut out, entry);
+    entry.cursor.push_to(&mut out);
+    out.extend_from_slice(b"\"}");
+    out
 }
 
 fn message_pack_event(entry: &Entry) -> Bytes {

@@ -95,12 +95,14 @@ fn replies_say_the_same_in_both_encodings() {
 }
 
 #[test]
-fn an_event_is_its_http_form_with_a_type_and_is_encoded_once() {
+fn an_event_is_its_http_form_with_a_type_and_is_encoded_once_for_all_who_hold_it() {
     for n in [1, 2] {
         let entry = entry(n, Payload::Json(r#"{"x":[1,null]}"#.into()));
         let mut expected: Value = serde_json::from_slice(&wire::entry_json(&entry)).unwrap();
         expected["type"] = json!("event");
         for format in Format::ALL {
+            assert_eq!(decoded(format, &event(format, &entry)), expected);
+            let _other = entry.clone();
             let first = event(format, &entry);
             assert_eq!(decoded(format, &first), expected);
             assert_eq!(event(format, &entry).as_ptr(), first.as_ptr());

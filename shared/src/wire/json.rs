@@ -119,7 +119,13 @@ pub fn json_of_payload(payload: &Payload) -> Bytes {
 
 /// Appends the entry as JSON up to and including `"cursor":"`; the cursor and `"}` complete it.
 pub fn entry_json_prefix(out: &mut Vec<u8>, entry: &Entry) {
-    out.extend_from_slice(b"{\"id\":\"");
+    out.push(b'{');
+    entry_json_members(out, entry);
+}
+
+/// The same without the brace, for objects that begin with something else.
+pub fn entry_json_members(out: &mut Vec<u8>, entry: &Entry) {
+    out.extend_from_slice(b"\"id\":\"");
     entry.cursor.id.push_to(out);
     out.extend_from_slice(b"\",\"stream\":\"");
     out.extend_from_slice(entry.stream.as_str().as_bytes());

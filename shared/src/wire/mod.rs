@@ -12,8 +12,8 @@ mod message_pack_check;
 mod transcode;
 
 pub use json::{
-    entry_json, entry_json_prefix, json_of_payload, json_string, payload_of_json, push_json_string,
-    push_json_time,
+    entry_json, entry_json_members, entry_json_prefix, json_of_payload, json_string, payload_of_json,
+    push_json_string, push_json_time,
 };
 pub use json_members::{Members, Plain, plain_members};
 pub use json_plain::plain_bytes;
