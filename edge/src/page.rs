@@ -53,10 +53,10 @@ pub(crate) fn push_fields(out: &mut Vec<u8>, page: &Page) {
             out.push(b',');
         }
         wire::entry_json_prefix(out, entry);
-        // Writing into a vector has no way to fail.
         entry.cursor.push_to(out);
         out.extend_from_slice(b"\"}");
     }
+    // Writing into a vector has no way to fail.
     let _ = write!(
         out,
         "],\"cursor\":\"{}\",\"head\":\"{}\",\"tail_reached\":{},\"verdict\":",

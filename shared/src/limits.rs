@@ -149,7 +149,7 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub const REDIS_READ_BYTES: usize = 64 * 1024;
 /// Bytes of the buffer that a connection for reads keeps between two requests.
 pub const REDIS_READ_BYTES_KEPT_MAX: usize = 1024 * 1024;
-/// Bytes that are read at once, at the least, from a connection over which many ask: their answers are small.
+/// Bytes that are read at once, at the least, from a connection over which many ask: most answers are small.
 pub const REDIS_PIPE_READ_BYTES: usize = 16 * 1024;
 /// Bytes of each buffer that such a connection keeps while nothing waits in it.
 pub const REDIS_PIPE_BYTES_KEPT_MAX: usize = 256 * 1024;

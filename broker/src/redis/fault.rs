@@ -69,6 +69,9 @@ impl Redirect {
 }
 
 impl Fault {
+    /// The connection is gone.
+    pub(super) const CONNECTION_LOST: Self = Self::Lost("the connection to Redis was lost");
+
     /// What an error of the client library means.
     pub(super) fn of(error: &RedisError) -> Self {
         if error.is_timeout() {
@@ -78,7 +81,7 @@ impl Fault {
             return Self::Lost("no connection to Redis");
         }
         match error.kind() {
-            ErrorKind::Io => Self::Lost("the connection to Redis was lost"),
+            ErrorKind::Io => Self::CONNECTION_LOST,
             ErrorKind::AuthenticationFailed => Self::NotNow("Redis refuses the user or password"),
             ErrorKind::Parse => Self::Malformed,
             // An aborted transaction carries the error of the command that could not be queued.

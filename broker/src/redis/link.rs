@@ -37,7 +37,7 @@ impl Connected {
     /// Says that the connection is of no use any more, as one that does not answer. The link opens another.
     pub(super) fn give_up(&self) {
         self.given_up.store(true, Ordering::Relaxed);
-        self.pipe.give_up();
+        self.pipe.wake();
     }
 
     /// Whether somebody has said so.
@@ -84,7 +84,8 @@ pub(super) enum Change {
     Up,
     /// The connection is gone; what was in flight has no answer. Call [`Link::down`].
     Lost,
-    /// It is open, and the server does not take writes on it. What was in flight is answered. Call [`Link::down`].
+    /// It is open, and somebody has given it up, or the server does not take writes on it. What was in flight may still be
+    /// answered. Call [`Link::down`] then, or [`Link::leave`].
     Useless(&'static str),
 }
 
@@ -157,6 +158,19 @@ impl Link {
         self.phase = Phase::Down(Box::pin(tokio::time::sleep(pause)));
     }
 
+    /// As [`Link::down`], but those who still wait for answers are not told so yet: whoever gets the driver sees to them.
+    pub(super) fn leave(&mut self, why: &'static str) -> Option<Box<Driver>> {
+        let phase = std::mem::replace(
+            &mut self.phase,
+            Phase::Down(Box::pin(tokio::time::sleep(Duration::ZERO))),
+        );
+        self.down(why);
+        match phase {
+            Phase::Up { driver, .. } => Some(driver),
+            _ => None,
+        }
+    }
+
     /// Keeps the connection going, and waits for the next change. Cancel-safe.
     pub(super) async fn changed(&mut self) -> Change {
         poll_fn(|cx| self.poll_changed(cx)).await
@@ -195,9 +209,17 @@ impl Link {
                         self.down("Redis answers with something unexpected");
                     }
                 },
-                Phase::Up { driver, watching, .. } => {
+                Phase::Up {
+                    connected,
+                    driver,
+                    watching,
+                    ..
+                } => {
                     if driver.poll(cx).is_ready() {
                         return Poll::Ready(Change::Lost);
+                    }
+                    if connected.is_given_up() {
+                        return Poll::Ready(Change::Useless("Redis does not answer"));
                     }
                     let change = ready!(watching.as_mut().poll(cx));
                     // It may take until what is in flight is answered before it is given up.
@@ -246,7 +268,7 @@ pub(super) fn probe(keys: &KeyTemplate) -> redis::Cmd {
 
 /// Runs a [`probe`]. Takes `longest` at the most.
 pub(super) async fn run_probe(pipe: &Pipe, probe: &redis::Cmd, longest: Duration) -> Result<(), Fault> {
-    let mut replies = tokio::time::timeout(longest, pipe.ask(&[probe]))
+    let mut replies = tokio::time::timeout(longest, pipe.ask(&[probe], None))
         .await
         .unwrap_or(Err(Fault::Lost("Redis does not answer")))?;
     parse::ok(replies.pop().ok_or(Fault::Malformed)?).map(drop)

@@ -1,6 +1,6 @@
 //! Frames to the client: what the server says, encoded. Decides nothing.
 //!
-//! An event is encoded once per format and shared by all sockets ([`event`]). Pages are in [`super::page`].
+//! An event that several hold is encoded once per format and shared by all sockets ([`event`]). Pages are in [`super::page`].
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -201,6 +201,10 @@ fn json_published(reply: &Reply<'_>) -> Option<Vec<u8>> {
 /// What a subscription brings, as a frame. Ephemeral events have none: these subscriptions do not ask for them.
 pub(crate) fn delivery(format: Format, delivery: &Delivery) -> Option<Bytes> {
     let reply = match delivery {
+        // One that nobody else holds is not worth keeping an encoding of.
+        Delivery::Event(entry) if format == Format::Json && Arc::strong_count(entry) == 1 => {
+            return Some(Bytes::from(json_event(entry)));
+        }
         Delivery::Event(entry) => return Some(event(format, entry)),
         Delivery::Ephemeral(_) => return None,
         Delivery::Gap { stream, lost, cursor } => Reply::Gap {
@@ -241,10 +245,8 @@ pub(crate) fn delivery(format: Format, delivery: &Delivery) -> Option<Bytes> {
 }
 
 /// An entry as an `event` frame: made on first use, shared from then on.
-pub(crate) fn event(format: Format, entry: &Arc<Entry>) -> Bytes {
+pub(crate) fn event(format: Format, entry: &Entry) -> Bytes {
     match format {
-        // One that nobody else holds is not worth keeping an encoding of.
-        Format::Json if Arc::strong_count(entry) == 1 => Bytes::from(json_event(entry)),
         Format::Json => entry.wire(WireSlot::WsJson.index(), kept_json_event).clone(),
         Format::MessagePack => entry
             .wire(WireSlot::WsMessagePack.index(), message_pack_event)

@@ -95,14 +95,20 @@ fn replies_say_the_same_in_both_encodings() {
 }
 
 #[test]
-fn an_event_is_its_http_form_with_a_type_and_is_encoded_once_for_all_who_hold_it() {
+fn an_event_is_its_http_form_with_a_type_and_is_encoded_once() {
     for n in [1, 2] {
         let entry = entry(n, Payload::Json(r#"{"x":[1,null]}"#.into()));
         let mut expected: Value = serde_json::from_slice(&wire::entry_json(&entry)).unwrap();
         expected["type"] = json!("event");
         for format in Format::ALL {
-            assert_eq!(decoded(format, &event(format, &entry)), expected);
-            let _other = entry.clone();
+            let alone = delivery(format, &Delivery::Event(entry.clone())).unwrap();
+            assert_eq!(decoded(format, &alone), expected);
+            let only = Delivery::Event(Arc::new(Entry::new(
+                entry.stream.clone(),
+                entry.cursor,
+                entry.event.clone(),
+            )));
+            assert_eq!(delivery(format, &only).unwrap(), alone);
             let first = event(format, &entry);
             assert_eq!(decoded(format, &first), expected);
             assert_eq!(event(format, &entry).as_ptr(), first.as_ptr());

@@ -15,8 +15,6 @@ use super::backlog::Batch;
 /// fault, [`Fault::Lost`].
 pub(super) type Replies = Result<Vec<u8>, Fault>;
 
-const LOST: Fault = Fault::Lost("the connection to Redis was lost");
-
 /// A batch, and its answer to come.
 pub(super) struct InFlight {
     pub(super) batch: Batch,
@@ -29,7 +27,7 @@ pub(super) fn so_far(answer: &mut Answer) -> Option<Replies> {
     use tokio::sync::oneshot::error::TryRecvError;
     match answer.try_recv() {
         Ok(replies) => Some(Ok(replies)),
-        Err(TryRecvError::Closed) => Some(Err(LOST)),
+        Err(TryRecvError::Closed) => Some(Err(Fault::CONNECTION_LOST)),
         Err(TryRecvError::Empty) => None,
     }
 }
@@ -37,7 +35,7 @@ pub(super) fn so_far(answer: &mut Answer) -> Option<Replies> {
 /// The answer, when it is there.
 pub(super) fn poll(answer: &mut Answer, cx: &mut Context<'_>) -> Poll<Replies> {
     use std::future::Future as _;
-    Pin::new(answer).poll(cx).map_err(|_| LOST)
+    Pin::new(answer).poll(cx).map_err(|_| Fault::CONNECTION_LOST)
 }
 
 /// The answer to the oldest batch.

@@ -97,11 +97,14 @@ impl Route {
 
 /// The first of several routes on which something has happened.
 pub(super) fn poll_news(routes: &mut [Route], cx: &mut Context<'_>) -> Poll<(usize, News)> {
+    // This is what sends and brings answers, so it is done for all of them first, whoever has answers already. Those that came
+    // before a connection ended are looked at by who is told of its end.
     for (index, route) in routes.iter_mut().enumerate() {
-        // This is what brings answers. Those that came before it ended are looked at by who is told of its end.
         if let Poll::Ready(change) = route.link.poll_changed(cx) {
             return Poll::Ready((index, News::Change(change)));
         }
+    }
+    for (index, route) in routes.iter_mut().enumerate() {
         if let Poll::Ready(answer) = in_flight::poll_oldest(&mut route.in_flight, cx) {
             return Poll::Ready((index, News::Answer(answer)));
         }

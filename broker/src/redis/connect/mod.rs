@@ -54,8 +54,8 @@ pub(super) struct Connector {
 
 /// What a connection is opened for.
 pub(super) struct Purpose {
-    /// How long a command waits for its answer; `None` if the caller sees to it.
-    pub(super) response_timeout: Option<Duration>,
+    /// How long a command waits for its answer.
+    pub(super) response_timeout: Duration,
     /// Takes what the server sends unasked, and the notice that the connection is lost. It must not block.
     pub(super) pushes: Option<Arc<dyn AsyncPushSender>>,
 }
@@ -64,18 +64,16 @@ impl Default for Purpose {
     /// Single commands that are answered at once.
     fn default() -> Self {
         Self {
-            response_timeout: Some(READ_TIMEOUT),
+            response_timeout: READ_TIMEOUT,
             pushes: None,
         }
     }
 }
 
-/// An open connection. It ends with the last clone of this, whatever is still under way; clones of what it holds do not
-/// count.
-#[derive(Clone)]
+/// An open connection. It ends with this, whatever is still under way; clones of what it holds do not count.
 pub(super) struct Connection {
     connection: MultiplexedConnection,
-    _driver: Arc<AbortOnDropHandle<()>>,
+    _driver: AbortOnDropHandle<()>,
 }
 
 impl Connection {
@@ -86,10 +84,9 @@ impl Connection {
         config: AsyncConnectionConfig,
     ) -> RedisResult<Self> {
         let (connection, driver) = MultiplexedConnection::new_with_config(settings, socket, config).await?;
-        let driver = Arc::new(AbortOnDropHandle::new(tokio::spawn(driver)));
         Ok(Self {
             connection,
-            _driver: driver,
+            _driver: AbortOnDropHandle::new(tokio::spawn(driver)),
         })
     }
 }
@@ -313,8 +310,8 @@ fn one_line(text: &str) -> String {
 }
 
 /// The settings of a connection; how long it takes to open is for the caller to see to.
-fn command_config(response_timeout: Option<Duration>) -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new().set_response_timeout(response_timeout)
+fn command_config(response_timeout: Duration) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new().set_response_timeout(Some(response_timeout))
 }
 
 #[cfg(test)]

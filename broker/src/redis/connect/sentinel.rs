@@ -180,7 +180,7 @@ impl Sentinels {
                 Some(open) => open,
                 None => {
                     let socket = Socket::open(&Place::Tcp(node.clone()), self.tls.as_ref()).await?;
-                    Connection::start(socket, &self.settings, command_config(Some(SENTINEL_TIMEOUT))).await?
+                    Connection::start(socket, &self.settings, command_config(SENTINEL_TIMEOUT)).await?
                 }
             };
             let mut questions = redis::pipe();

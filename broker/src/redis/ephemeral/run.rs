@@ -34,7 +34,7 @@ pub(super) async fn run(
     loop {
         let attempt = async {
             let purpose = Purpose {
-                response_timeout: Some(TAIL_TIMEOUT),
+                response_timeout: TAIL_TIMEOUT,
                 pushes: Some(directory.ear()),
             };
             let connection = connector.open(&purpose).await.map_err(|e| Fault::of(&e))?;
@@ -104,7 +104,7 @@ async fn exchange(
         }
         let changes = directory.take(EPHEMERAL_BATCH_MAX);
         if changes.lost {
-            return Err(Fault::Lost("the connection to Redis was lost"));
+            return Err(Fault::CONNECTION_LOST);
         }
         // All that was sent before somebody began to listen goes out before that, so that it does not come to them.
         while batch.len() < EPHEMERALS_QUEUED_MAX

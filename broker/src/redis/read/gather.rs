@@ -13,7 +13,6 @@ use shared::limits::{
 use shared::{Cursor, Entry, EntryId, Event, Ordinal, StreamName, StreamView, fields};
 
 use super::super::fault::Fault;
-use super::super::parse;
 use super::super::topology::ask_first;
 use super::super::wire::Connection;
 use super::super::wire::reply::{self, Fields};
@@ -107,7 +106,7 @@ impl<'a> Source<'a> {
             .connection
             .exchange(&commands.get_packed_pipeline(), commands.len())
             .await?;
-        parse::view(reply::values(replies)?.pop().ok_or(Fault::Malformed)?)
+        reply::view(reply::all(replies)?.pop().ok_or(Fault::Malformed)?)
     }
 
     /// Up to `wanted` entries of a range; fewer if they are large, but at least one if there is one.

@@ -58,7 +58,7 @@ impl Records {
 pub(in super::super) struct Calls {
     link: watch::Receiver<LinkState>,
     /// A place for each call that may be with Redis at the same time.
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 /// A script that Redis knows by its hash, or learns.
@@ -103,6 +103,7 @@ impl Calls {
         stop: CancellationToken,
     ) -> Self {
         let (mut link, seen) = Link::new(connector.clone(), keys, "sessions");
+        let tasks = tracker.clone();
         tracker.spawn(async move {
             loop {
                 tokio::select! {
@@ -110,14 +111,17 @@ impl Calls {
                     change = link.changed() => match change {
                         Change::Up => {}
                         Change::Lost => link.down("the connection to Redis was lost"),
-                        Change::Useless(why) => link.down(why),
+                        // That one call was not answered in time says nothing of those that came after it.
+                        Change::Useless(why) => if let Some(driver) = link.leave(why) {
+                            tasks.spawn(driver.finish(RECORD_TIMEOUT));
+                        },
                     },
                 }
             }
         });
         Self {
             link: seen,
-            room: Semaphore::new(RECORD_CALLS_MAX),
+            room: Arc::new(Semaphore::new(RECORD_CALLS_MAX)),
         }
     }
 
@@ -140,8 +144,9 @@ impl Calls {
 
     async fn command(&self, command: &Cmd, asking: bool) -> Result<Value, Fault> {
         self.check()?;
-        let _room = match timeout(RECORD_TIMEOUT, self.room.acquire()).await {
-            Ok(Ok(room)) => room,
+        let room = Arc::clone(&self.room).acquire_owned();
+        let place = match timeout(RECORD_TIMEOUT, room).await {
+            Ok(Ok(place)) => place,
             Ok(Err(tokio::sync::AcquireError { .. })) => return Err(Fault::Lost("the log is shutting down")),
             Err(_) => return Err(Fault::Lost("more is asked than Redis takes")),
         };
@@ -152,7 +157,7 @@ impl Calls {
         let started = Instant::now();
         let asking = asking.then(|| cmd("ASKING"));
         let commands: SmallVec<[&Cmd; 2]> = asking.iter().chain([command]).collect();
-        let answer = match timeout(RECORD_TIMEOUT, connected.pipe.ask(&commands)).await {
+        let answer = match timeout(RECORD_TIMEOUT, connected.pipe.ask(&commands, Some(place))).await {
             Ok(replies) => replies.and_then(|mut replies| parse::ok(replies.pop().ok_or(Fault::Malformed)?)),
             Err(_) => Err(Fault::Lost("Redis does not answer")),
         };

@@ -94,7 +94,7 @@ async fn ring(connector: Connector, doorbell: Arc<Doorbell>, positions: Position
     let mut backoff = Backoff::new();
     loop {
         let purpose = Purpose {
-            response_timeout: Some(BLOCKING_READ_WAIT + TAIL_TIMEOUT),
+            response_timeout: BLOCKING_READ_WAIT + TAIL_TIMEOUT,
             ..Purpose::default()
         };
         if let Ok(mut connection) = connector.open(&purpose).await {

@@ -15,9 +15,9 @@ impl TailLoop {
         let (mut fast, mut slow) = (Vec::new(), Vec::new());
         for _ in 0..self.dirty.len().min(LIVE_READ_STREAMS_MAX) {
             let Some(key) = self.dirty.pop_front() else { break };
-            let Some(followed) = self.streams.get_mut(&key) else {
-                continue;
-            };
+            // One that was let go and is followed anew may stand in line twice.
+            let followed = self.streams.get_mut(&key).filter(|followed| followed.queued);
+            let Some(followed) = followed else { continue };
             followed.queued = false;
             match followed.plan() {
                 Plan::Fast(_) => fast.push(key),
@@ -33,7 +33,7 @@ impl TailLoop {
         }
         .await;
         if read.is_err() {
-            // Whatever was not read is read after the connection is back.
+            // Whatever was not read is read again. Where the connection is gone, all streams are anyway.
             fast.iter().chain(&slow).for_each(|key| self.mark(key));
         }
         read

@@ -121,7 +121,7 @@ impl TailLoop {
     fn begin(&mut self, connector: &Connector, tracked: Tracked) -> Result<(), Fault> {
         self.blocking = None;
         self.outage.connected();
-        self.tracking.begin();
+        self.tracking.begin(Instant::now());
         match tracked {
             Some(Ok(())) => {}
             Some(Err(why)) if self.guide.in_cluster() => {
@@ -250,6 +250,7 @@ impl TailLoop {
             self.tracking.refused(Instant::now());
             return Err(fault);
         }
+        self.tracking.accepted();
         debug!(streams = self.streams.len(), tracking = ?self.tracking, "the tail's bell is arranged anew");
         self.mark_all();
         Ok(())
@@ -367,7 +368,7 @@ impl TailLoop {
 /// Asks over the tail's connection, while it is driven. `write` adds the commands and returns how many replies they get.
 pub(super) async fn ask(pipe: &Pipe, write: impl FnOnce(&mut Vec<u8>) -> usize) -> Result<Vec<u8>, Fault> {
     match timeout(TAIL_TIMEOUT, pipe.push(write)).await {
-        Ok(answer) => answer.map_err(|_| Fault::Lost("the connection to Redis was lost")),
+        Ok(answer) => answer.map_err(|_| Fault::CONNECTION_LOST),
         Err(_) => Err(Fault::Lost("Redis does not answer")),
     }
 }

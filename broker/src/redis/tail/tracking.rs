@@ -24,6 +24,8 @@ pub(super) struct Tracking {
     useful: u64,
     /// When broadcasts were given up last.
     given_up_at: Option<Instant>,
+    /// Whether the server was told of a change, and has not said that it is fine.
+    unanswered: bool,
 }
 
 impl Tracking {
@@ -35,11 +37,16 @@ impl Tracking {
             rings: 0,
             useful: 0,
             given_up_at: None,
+            unanswered: false,
         }
     }
 
     /// The connection is a new one, on which each key rings by itself.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, now: Instant) {
+        // The last one ended over it, perhaps because of it.
+        if self.unanswered {
+            self.refused(now);
+        }
         (self.broadcast, self.rings, self.useful) = (false, 0, 0);
     }
 
@@ -65,6 +72,7 @@ impl Tracking {
             self.given_up_at = Some(now);
         }
         (self.broadcast, self.rings, self.useful) = (wanted, 0, 0);
+        self.unanswered = true;
         let mut on = cmd("CLIENT");
         on.arg("TRACKING").arg("ON");
         if wanted {
@@ -76,8 +84,14 @@ impl Tracking {
         Some(commands)
     }
 
+    /// The server has made the change.
+    pub(super) fn accepted(&mut self) {
+        self.unanswered = false;
+    }
+
     /// The server refused the change.
     pub(super) fn refused(&mut self, now: Instant) {
+        self.unanswered = false;
         self.given_up_at = Some(now);
     }
 
@@ -136,11 +150,25 @@ mod tests {
             told(tracking.change(MANY, now + TAIL_BROADCAST_PAUSE)),
             Some(true)
         );
-        tracking.begin();
+        tracking.accepted();
+        tracking.begin(now);
         assert_eq!(
             told(tracking.change(MANY, now + TAIL_BROADCAST_PAUSE)),
             Some(true),
             "on a new connection"
         );
+    }
+
+    #[test]
+    fn a_connection_that_ends_over_a_change_is_not_asked_for_it_again_at_once() {
+        let (mut tracking, now) = (Tracking::new("weir:{"), Instant::now());
+        assert_eq!(told(tracking.change(MANY, now)), Some(true));
+        tracking.begin(now);
+        assert_eq!(told(tracking.change(MANY, now)), None);
+        let later = now + TAIL_BROADCAST_PAUSE;
+        assert_eq!(told(tracking.change(MANY, later)), Some(true));
+        tracking.accepted();
+        tracking.begin(later);
+        assert_eq!(told(tracking.change(MANY, later)), Some(true));
     }
 }

@@ -51,20 +51,20 @@ impl Connection {
     /// connection is of no use any more, and says so.
     pub(in crate::redis) async fn exchange(&mut self, commands: &[u8], count: usize) -> Result<&[u8], Fault> {
         if std::mem::replace(&mut self.spoiled, true) {
-            return Err(Fault::Lost("the connection to Redis was lost"));
+            return Err(Fault::CONNECTION_LOST);
         }
         if self.received.capacity() > REDIS_READ_BYTES_KEPT_MAX {
             self.received = Vec::new();
         }
         self.received.clear();
-        let lost = |_| Fault::Lost("the connection to Redis was lost");
+        let lost = |_| Fault::CONNECTION_LOST;
         self.socket.write_all(commands).await.map_err(lost)?;
         self.socket.flush().await.map_err(lost)?;
         let mut scan = Scan::new(count);
         loop {
             self.received.reserve(REDIS_READ_BYTES);
             if self.socket.read_buf(&mut self.received).await.map_err(lost)? == 0 {
-                return Err(Fault::Lost("the connection to Redis was lost"));
+                return Err(Fault::CONNECTION_LOST);
             }
             match scan.advance(&self.received)? {
                 Some(end) if end == self.received.len() => break,

@@ -9,11 +9,12 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use redis::{Cmd, Value};
 use shared::limits::{CONNECT_TIMEOUT, REDIS_PIPE_BYTES_KEPT_MAX, REDIS_PIPE_READ_BYTES};
 use tokio::io::AsyncWrite as _;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 
@@ -22,8 +23,6 @@ use super::super::fault::Fault;
 use super::connection::Connection;
 use super::reply::{self, Scan};
 use crate::hub::lock;
-
-const LOST: Fault = Fault::Lost("the connection to Redis was lost");
 
 /// The replies to come to what was handed over, as they stand. An error means that the connection is gone.
 pub(in crate::redis) type Answer = oneshot::Receiver<Vec<u8>>;
@@ -72,6 +71,7 @@ struct Shared {
 struct Asked {
     replies: usize,
     answer: oneshot::Sender<Vec<u8>>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Pipe {
@@ -85,7 +85,8 @@ impl Pipe {
             let mut connection = Connection::open(connector).await?;
             let reply = connection.run(first).await;
             match reply {
-                Err(lost @ Fault::Lost(_)) => Err(lost),
+                // Something may be under way that nobody knows what to make of.
+                Err(fault) if !connection.is_clean() => Err(fault),
                 reply => Ok((connection.into_socket(), reply)),
             }
         };
@@ -112,18 +113,34 @@ impl Pipe {
     /// Hands over requests. `write` adds them to what is sent and returns how many replies they get. They leave when the driver
     /// is polled, which is for the caller to see to.
     pub(in crate::redis) fn push(&self, write: impl FnOnce(&mut Vec<u8>) -> usize) -> Answer {
+        self.push_with(None, write)
+    }
+
+    fn push_with(
+        &self,
+        place: Option<OwnedSemaphorePermit>,
+        write: impl FnOnce(&mut Vec<u8>) -> usize,
+    ) -> Answer {
         let (answer, receiver) = oneshot::channel();
         let mut shared = lock(&self.shared);
         if !shared.over {
             let replies = write(&mut shared.requests);
-            shared.asked.push(Asked { replies, answer });
+            shared.asked.push(Asked {
+                replies,
+                answer,
+                _place: place,
+            });
         }
         receiver
     }
 
-    /// Runs commands and brings the reply to each.
-    pub(in crate::redis) async fn ask(&self, commands: &[&Cmd]) -> Result<Vec<Value>, Fault> {
-        let answer = self.push(|out| {
+    /// Runs commands and brings the reply to each. `place` is kept until they are answered, also if nobody waits any more.
+    pub(in crate::redis) async fn ask(
+        &self,
+        commands: &[&Cmd],
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<Vec<Value>, Fault> {
+        let answer = self.push_with(place, |out| {
             for command in commands {
                 command.write_packed_command(out);
             }
@@ -132,17 +149,12 @@ impl Pipe {
         self.wake();
         match answer.await {
             Ok(replies) => reply::values(&replies),
-            Err(_) => Err(LOST),
+            Err(_) => Err(Fault::CONNECTION_LOST),
         }
     }
 
-    /// Ends the connection.
-    pub(in crate::redis) fn give_up(&self) {
-        lock(&self.shared).over = true;
-        self.wake();
-    }
-
-    fn wake(&self) {
+    /// Has whoever drives the connection look at it.
+    pub(in crate::redis) fn wake(&self) {
         let driver = lock(&self.shared).driver.take();
         if let Some(driver) = driver {
             driver.wake();
@@ -162,17 +174,29 @@ impl Driver {
         end
     }
 
+    /// Drives a connection that nobody uses for anything new until all who wait are answered, at the longest for so long.
+    pub(in crate::redis) async fn finish(mut self: Box<Self>, longest: Duration) {
+        let answered = poll_fn(|cx| match self.poll(cx) {
+            Poll::Pending if !self.is_answered() => Poll::Pending,
+            _ => Poll::Ready(()),
+        });
+        // Who is not answered by then is told with the end of the connection.
+        let _ = timeout(longest, answered).await;
+    }
+
+    fn is_answered(&self) -> bool {
+        self.asked.is_empty() && lock(&self.shared).asked.is_empty()
+    }
+
     fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
-        if lock(&self.shared).is_over(cx) {
-            return Poll::Ready(LOST);
-        }
+        lock(&self.shared).remember(cx);
         let written = self.poll_write_all(cx);
         // What was answered before the connection broke is read all the same.
         if let Poll::Ready(lost) = self.poll_read_all(cx) {
             return Poll::Ready(lost);
         }
         match written {
-            Poll::Ready(Err(())) => Poll::Ready(LOST),
+            Poll::Ready(Err(())) => Poll::Ready(Fault::CONNECTION_LOST),
             _ => Poll::Pending,
         }
     }
@@ -217,11 +241,11 @@ impl Driver {
         loop {
             self.received.reserve(REDIS_PIPE_READ_BYTES);
             match ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.received)) {
-                Ok(0) | Err(_) => return Poll::Ready(LOST),
+                Ok(0) | Err(_) => return Poll::Ready(Fault::CONNECTION_LOST),
                 Ok(_) => {}
             }
             if self.hand_out().is_err() {
-                return Poll::Ready(LOST);
+                return Poll::Ready(Fault::CONNECTION_LOST);
             }
         }
     }
@@ -278,13 +302,12 @@ impl Drop for Driver {
 }
 
 impl Shared {
-    /// Whether nobody wants the connection any more. If not, the task is woken when that changes, or when somebody asks.
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+    /// The task is woken when somebody asks.
+    fn remember(&mut self, cx: &mut Context<'_>) {
         match &self.driver {
             Some(waker) if waker.will_wake(cx.waker()) => {}
             _ => self.driver = Some(cx.waker().clone()),
         }
-        self.over
     }
 
     fn end(&mut self) {

@@ -145,7 +145,9 @@ pub(in crate::redis) type Found<'a> = (&'a [u8], &'a [u8]);
 /// The reply to `XREAD`: the streams that have something.
 pub(in crate::redis) fn streams(reply: &[u8]) -> Result<Vec<Found<'_>>, Fault> {
     let mut at = Reader { bytes: reply, at: 0 };
-    let Some(count) = at.header(b'%') else {
+    // As RESP2 has it: a list of pairs.
+    let map = at.header(b'%');
+    let Some(count) = map.or_else(|| at.array()) else {
         return match reply {
             b"_\r\n" | b"*-1\r\n" => Ok(Vec::new()),
             reply => Err(fault(reply)),
@@ -153,6 +155,9 @@ pub(in crate::redis) fn streams(reply: &[u8]) -> Result<Vec<Found<'_>>, Fault> {
     };
     let mut streams = Vec::with_capacity(count.min(reply.len()));
     for _ in 0..count {
+        if map.is_none() && at.array() != Some(2) {
+            return Err(Fault::Malformed);
+        }
         let key = at.bulk().ok_or(Fault::Malformed)?;
         streams.push((key, at.any()?));
     }
@@ -528,6 +533,9 @@ mod tests {
         assert_eq!(view(&text("-ERR no such key\n")), Ok(StreamView::ABSENT));
         assert_eq!(streams(b"_\r\n"), Ok(Vec::new()));
         assert_eq!(streams(b":1\r\n"), Err(Fault::Malformed));
+        let pairs = text("*1\n*2\n$1\nk\n*0\n");
+        assert_eq!(streams(&pairs), Ok(vec![(&b"k"[..], &b"*0\r\n"[..])]));
+        assert_eq!(streams(&text("*1\n*3\n$1\nk\n*0\n*0\n")), Err(Fault::Malformed));
         let refused = text(
             "+OK\n-OOM command not allowed when used memory > 'maxmemory'.\n-EXECABORT Transaction discarded because of previous errors.\n",
         );

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -116,11 +116,14 @@ async fn what_was_answered_before_the_end_is_handed_out_and_the_rest_is_told() {
         1
     });
     let end = timeout(Duration::from_secs(20), poll_fn(|cx| driver.poll(cx)));
-    assert_eq!(end.await.unwrap(), LOST);
+    assert_eq!(end.await.unwrap(), Fault::CONNECTION_LOST);
     assert_eq!(first.try_recv().unwrap(), b":1\r\n");
     assert!(second.try_recv().is_err());
     // Later ones are told at once.
-    assert_eq!(pipe.ask(&[&redis::cmd("PING")]).await, Err(LOST));
+    assert_eq!(
+        pipe.ask(&[&redis::cmd("PING")], None).await,
+        Err(Fault::CONNECTION_LOST)
+    );
 }
 
 #[tokio::test]
@@ -128,7 +131,7 @@ async fn an_answer_that_nobody_asked_for_ends_the_connection() {
     let (_pipe, mut driver, mut server) = pipe().await;
     server.write_all(b":1\r\n").await.unwrap();
     let end = timeout(Duration::from_secs(20), poll_fn(|cx| driver.poll(cx)));
-    assert_eq!(end.await.unwrap(), LOST);
+    assert_eq!(end.await.unwrap(), Fault::CONNECTION_LOST);
 }
 
 #[tokio::test]
@@ -169,7 +172,7 @@ async fn a_push_where_none_may_come_ends_the_connection() {
     let (_pipe, mut driver, mut server) = pipe().await;
     server.write_all(b">1\r\n+a\r\n").await.unwrap();
     let end = timeout(Duration::from_secs(20), poll_fn(|cx| driver.poll(cx)));
-    assert_eq!(end.await.unwrap(), LOST);
+    assert_eq!(end.await.unwrap(), Fault::CONNECTION_LOST);
 }
 
 #[tokio::test]
@@ -197,33 +200,68 @@ async fn work_over_a_connection_that_ends_ends_with_it() {
         drop(server);
     };
     let both = async { tokio::join!(drive(&mut driver, work), serving).0 };
-    assert_eq!(timeout(Duration::from_secs(20), both).await.unwrap(), Err(LOST));
+    assert_eq!(
+        timeout(Duration::from_secs(20), both).await.unwrap(),
+        Err(Fault::CONNECTION_LOST)
+    );
 }
 
 #[tokio::test]
-async fn a_driver_that_is_dropped_or_given_up_tells_those_who_wait() {
+async fn a_driver_that_is_dropped_tells_those_who_wait() {
     let (pipe, driver, _server) = pipe().await;
     let waiting = tokio::spawn({
         let pipe = pipe.clone();
-        async move { pipe.ask(&[&redis::cmd("PING")]).await }
+        async move { pipe.ask(&[&redis::cmd("PING")], None).await }
     });
     tokio::task::yield_now().await;
     drop(driver);
-    assert_eq!(waiting.await.unwrap(), Err(LOST));
-    let (pipe, mut driver, _server) = self::pipe().await;
-    // The server takes nothing: the end comes although something is still to be written.
+    assert_eq!(waiting.await.unwrap(), Err(Fault::CONNECTION_LOST));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_left_answers_those_who_wait_but_not_for_ever() {
+    let (pipe, driver, mut server) = pipe().await;
+    let ask = |pipe: &Pipe| {
+        pipe.push(|out| {
+            out.push(b'x');
+            1
+        })
+    };
+    let mut answer = ask(&pipe);
+    let finishing = tokio::spawn(Box::new(driver).finish(Duration::from_secs(20)));
+    let mut sent = [0; 1];
+    server.read_exact(&mut sent).await.unwrap();
+    server.write_all(b":1\r\n").await.unwrap();
+    timeout(Duration::from_secs(20), finishing)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(answer.try_recv().unwrap(), b":1\r\n");
+    let (pipe, driver, _server) = self::pipe().await;
+    // The server takes nothing.
     let mut answer = pipe.push(|out| {
         out.resize(64 * 1024 * 1024, b'x');
         1
     });
-    assert!(!turn(&mut driver).await);
-    assert!(driver.sent < driver.sending.len());
-    let end = tokio::spawn(async move { poll_fn(|cx| driver.poll(cx)).await });
-    tokio::task::yield_now().await;
-    pipe.give_up();
-    let end = timeout(Duration::from_secs(20), end);
-    assert_eq!(end.await.unwrap().unwrap(), LOST);
+    Box::new(driver).finish(Duration::from_millis(50)).await;
     assert!(answer.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_place_is_kept_until_the_answer_also_if_nobody_waits_for_it() {
+    let (pipe, mut driver, mut server) = pipe().await;
+    let places = Arc::new(tokio::sync::Semaphore::new(1));
+    let place = Arc::clone(&places).try_acquire_owned().unwrap();
+    {
+        let command = redis::cmd("PING");
+        let commands = [&command];
+        let mut asking = std::pin::pin!(pipe.ask(&commands, Some(place)));
+        assert!(poll_fn(|cx| Poll::Ready(asking.as_mut().poll(cx).is_pending())).await);
+    }
+    assert!(!turn(&mut driver).await);
+    assert_eq!(places.available_permits(), 0);
+    server.write_all(b"+PONG\r\n").await.unwrap();
+    until(&mut driver, || places.available_permits() == 1).await;
 }
 
 #[tokio::test]
@@ -250,7 +288,7 @@ async fn many_tasks_ask_at_once_and_each_gets_its_own_answer() {
             tokio::spawn(async move {
                 for n in 0..200 {
                     let text = format!("{:04}", task * 200 + n);
-                    let reply = pipe.ask(&[&redis::cmd(&text)]).await.unwrap();
+                    let reply = pipe.ask(&[&redis::cmd(&text)], None).await.unwrap();
                     assert_eq!(reply, [Value::BulkString(text.into_bytes())]);
                 }
             })
@@ -259,8 +297,7 @@ async fn many_tasks_ask_at_once_and_each_gets_its_own_answer() {
     for task in asking {
         timeout(Duration::from_secs(60), task).await.unwrap().unwrap();
     }
-    pipe.give_up();
-    assert_eq!(driving.await.unwrap(), LOST);
+    driving.abort();
     echo.await.unwrap();
 }
 
