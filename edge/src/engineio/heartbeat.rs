@@ -151,6 +151,17 @@ mod tests {
     /// Bytes of a ping's frame.
     const PING_BYTES: u64 = 3;
 
+    /// A client for whom so much waits from the beginning.
+    fn waiting(unsent_bytes: u64) -> Traffic {
+        Traffic {
+            read_bytes: 0,
+            writes_resumed: 0,
+            sent_bytes: 0,
+            unsent_bytes,
+            reading: true,
+        }
+    }
+
     proptest! {
         /// A client that takes all that is sent to it, however late, and answers each ping, is pinged in every interval:
         /// also where something waits for it at every look.
@@ -162,13 +173,7 @@ mod tests {
             let settings = Settings::default();
             let mut now = Instant::now();
             let mut heartbeat = Heartbeat::new(&settings, now);
-            let mut traffic = Traffic {
-                read_bytes: 0,
-                writes_resumed: 0,
-                sent_bytes: 0,
-                unsent_bytes: 1,
-                reading: true,
-            };
+            let mut traffic = waiting(1);
             for bytes in taken {
                 now += settings.ping_interval;
                 let check = heartbeat.check(&settings, now, traffic, blocking);
@@ -189,13 +194,7 @@ mod tests {
             let settings = Settings::default();
             let mut now = Instant::now();
             let mut heartbeat = Heartbeat::new(&settings, now);
-            let mut traffic = Traffic {
-                read_bytes: 0,
-                writes_resumed: 0,
-                sent_bytes: 0,
-                unsent_bytes: before,
-                reading: true,
-            };
+            let mut traffic = waiting(before);
             now += settings.ping_interval;
             prop_assert_eq!(heartbeat.check(&settings, now, traffic, true), Check::Ping);
             traffic.unsent_bytes += PING_BYTES;
