@@ -13,16 +13,21 @@ use edge::engineio::{self, Ended, Message, Opened, Outbox, Protocol, Service, Se
 use edge::origins::Origins;
 use edge::server::{self, Hosting};
 use shared::EdgeId;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-struct LastWords;
+use crate::client::soon;
+
+/// Says when a GET waits, which what is said now would answer.
+#[derive(Clone, Default)]
+struct LastWords(Arc<Notify>);
 
 impl Service for LastWords {
     type Protocol = Self;
 
     fn open(&self, _: &Opened<'_>) -> Self {
-        Self
+        self.clone()
     }
 }
 
@@ -35,7 +40,10 @@ impl Protocol for LastWords {
         self.drain(out);
     }
 
-    fn poll(&mut self, _: &mut Context<'_>, _: bool, _: &mut Outbox) -> Poll<()> {
+    fn poll(&mut self, _: &mut Context<'_>, writable: bool, _: &mut Outbox) -> Poll<()> {
+        if writable {
+            self.0.notify_one();
+        }
         Poll::Pending
     }
 
@@ -48,8 +56,8 @@ impl Protocol for LastWords {
     fn ended(&mut self, _: Ended) {}
 }
 
-/// A server; and the token that makes it drain.
-async fn serve() -> (String, CancellationToken) {
+/// A server, the token that makes it drain, and what tells that a GET waits.
+async fn serve() -> (String, CancellationToken, Arc<Notify>) {
     let listener = server::bind("127.0.0.1:0").await.unwrap();
     let url = format!(
         "http://{}/engine.io/?EIO=4&transport=polling",
@@ -68,10 +76,11 @@ async fn serve() -> (String, CancellationToken) {
         drain: hosting.drain.clone(),
         elsewhere: None,
     };
-    let router = engineio::router(Settings::default(), LastWords, surroundings);
+    let service = LastWords::default();
+    let router = engineio::router(Settings::default(), service.clone(), surroundings);
     let shutdown = CancellationToken::new();
     tokio::spawn(server::host(listener, router, hosting, shutdown.clone(), || {}));
-    (url, shutdown)
+    (url, shutdown, service.0)
 }
 
 async fn get(url: &str) -> (u16, String) {
@@ -89,7 +98,7 @@ async fn open(url: &str) -> String {
 
 #[tokio::test]
 async fn the_end_comes_behind_the_last_words() {
-    let (url, _shutdown) = serve().await;
+    let (url, _shutdown, _) = serve().await;
     let session = open(&url).await;
     let post = reqwest::Client::new().post(&session).body("4x").send();
     // How that is answered does not matter here.
@@ -102,14 +111,13 @@ async fn the_end_comes_behind_the_last_words() {
 
 #[tokio::test]
 async fn it_does_when_the_edge_stops() {
-    let (url, shutdown) = serve().await;
+    let (url, shutdown, get_waits) = serve().await;
     let session = open(&url).await;
     let waiting = tokio::spawn({
         let session = session.clone();
         async move { get(&session).await }
     });
-    // Nothing tells that the GET waits, but that nothing else answers it.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    soon("the GET to wait", get_waits.notified()).await;
     shutdown.cancel();
     assert_eq!(waiting.await.unwrap(), (200, "4last\u{1e}4words".to_owned()));
 }
