@@ -140,6 +140,19 @@ impl Link {
 
     /// Gives the connection up. It is opened again after a pause.
     pub(super) fn down(&mut self, why: &'static str) {
+        drop(self.close(why));
+    }
+
+    /// As [`Link::down`], but those who still wait for answers are not told so yet: whoever gets the driver sees to them.
+    pub(super) fn leave(&mut self, why: &'static str) -> Option<Box<Driver>> {
+        match self.close(why) {
+            Phase::Up { driver, .. } => Some(driver),
+            _ => None,
+        }
+    }
+
+    /// Says that there is no connection, and returns what there was.
+    fn close(&mut self, why: &'static str) -> Phase {
         let pause = self.backoff.next_pause();
         let what = self.what;
         if self.away_since.is_some() {
@@ -155,20 +168,7 @@ impl Link {
         });
         self.away_since.get_or_insert_with(Instant::now);
         self.failed = true;
-        self.phase = Phase::Down(Box::pin(tokio::time::sleep(pause)));
-    }
-
-    /// As [`Link::down`], but those who still wait for answers are not told so yet: whoever gets the driver sees to them.
-    pub(super) fn leave(&mut self, why: &'static str) -> Option<Box<Driver>> {
-        let phase = std::mem::replace(
-            &mut self.phase,
-            Phase::Down(Box::pin(tokio::time::sleep(Duration::ZERO))),
-        );
-        self.down(why);
-        match phase {
-            Phase::Up { driver, .. } => Some(driver),
-            _ => None,
-        }
+        std::mem::replace(&mut self.phase, Phase::Down(Box::pin(tokio::time::sleep(pause))))
     }
 
     /// Keeps the connection going, and waits for the next change. Cancel-safe.
