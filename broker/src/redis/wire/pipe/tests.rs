@@ -53,6 +53,12 @@ async fn turn(driver: &mut Driver) -> bool {
     poll_fn(|cx| Poll::Ready(driver.poll(cx).is_ready())).await
 }
 
+/// Waits for the end of the connection.
+async fn end(driver: &mut Driver) -> Fault {
+    let end = timeout(Duration::from_secs(20), poll_fn(|cx| driver.poll(cx)));
+    end.await.unwrap()
+}
+
 /// Polls the driver until `done`.
 async fn until(driver: &mut Driver, mut done: impl FnMut() -> bool) {
     let all = poll_fn(|cx| match driver.poll(cx) {
@@ -115,8 +121,7 @@ async fn what_was_answered_before_the_end_is_handed_out_and_the_rest_is_told() {
         out.extend(b"second");
         1
     });
-    let end = timeout(Duration::from_secs(20), poll_fn(|cx| driver.poll(cx)));
-    assert_eq!(end.await.unwrap(), Fault::CONNECTION_LOST);
+    assert_eq!(end(&mut driver).await, Fault::CONNECTION_LOST);
     assert_eq!(first.try_recv().unwrap(), b":1\r\n");
     assert!(second.try_recv().is_err());
     // Later ones are told at once.
@@ -130,8 +135,7 @@ async fn what_was_answered_before_the_end_is_handed_out_and_the_rest_is_told() {
 async fn an_answer_that_nobody_asked_for_ends_the_connection() {
     let (_pipe, mut driver, mut server) = pipe().await;
     server.write_all(b":1\r\n").await.unwrap();
-    let end = timeout(Duration::from_secs(20), poll_fn(|cx| driver.poll(cx)));
-    assert_eq!(end.await.unwrap(), Fault::CONNECTION_LOST);
+    assert_eq!(end(&mut driver).await, Fault::CONNECTION_LOST);
 }
 
 #[tokio::test]
@@ -171,8 +175,7 @@ async fn pushes_come_out_whole_wherever_they_stand() {
 async fn a_push_where_none_may_come_ends_the_connection() {
     let (_pipe, mut driver, mut server) = pipe().await;
     server.write_all(b">1\r\n+a\r\n").await.unwrap();
-    let end = timeout(Duration::from_secs(20), poll_fn(|cx| driver.poll(cx)));
-    assert_eq!(end.await.unwrap(), Fault::CONNECTION_LOST);
+    assert_eq!(end(&mut driver).await, Fault::CONNECTION_LOST);
 }
 
 #[tokio::test]
