@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use shared::limits::{DATA_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
 use shared::{Cursor, Entry, EntryId, Event, StreamName, Text, Verdict};
 use tokio::sync::oneshot;
+use tokio::task::coop::{Unconstrained, unconstrained};
 
 use crate::{AppendError, Durability, Edges, EphemeralError, Hub, Part, ReadError, Sessions, Unavailable};
 
@@ -170,14 +171,16 @@ impl Appended {
 }
 
 /// The outcome of [`Log::submit`]: one result per event, in order. Dropping it does not take the events back.
-pub struct Receipt(oneshot::Receiver<Vec<Result<Appended, AppendError>>>);
+pub struct Receipt(Unconstrained<oneshot::Receiver<Vec<Result<Appended, AppendError>>>>);
 
 impl Receipt {
     /// A receipt and the sender that an engine completes it with. If the sender is dropped the outcome is
     /// [`AppendError::Unconfirmed`].
     pub fn new() -> (oneshot::Sender<Vec<Result<Appended, AppendError>>>, Self) {
         let (sender, receiver) = oneshot::channel();
-        (sender, Self(receiver))
+        // It is over when it is ready, so it keeps nobody from their turn; and who looks at many of them is not to look again and again
+        // because the budget of a task does not reach to the last.
+        (sender, Self(unconstrained(receiver)))
     }
 
     /// A receipt whose outcome is there already.

@@ -11,9 +11,8 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::SystemTime;
 
 use broker::{AppendError, Appended, Log, NewEvent, Receipt};
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
 use shared::StreamName;
 use shared::limits::APPEND_BATCH_ENTRIES_MAX;
 use shared::trace::TraceParent;
@@ -52,7 +51,9 @@ pub(crate) struct Publishes<R> {
     /// Not handed to the log yet.
     gathered: VecDeque<Run<R>>,
     step: Option<Step<R>>,
-    acks: FuturesUnordered<Ack<R>>,
+    /// Few, and answered nearly in order, so each is looked at. A set of futures that says which may be ready has its task run
+    /// once more for each that comes into it.
+    acks: VecDeque<Ack<R>>,
 }
 
 /// Consecutive publishes to one stream, and their events.
@@ -79,7 +80,7 @@ impl<R> Default for Publishes<R> {
         Self {
             gathered: VecDeque::new(),
             step: None,
-            acks: FuturesUnordered::new(),
+            acks: VecDeque::new(),
         }
     }
 }
@@ -125,11 +126,14 @@ impl<R: Send + Unpin + 'static> Publishes<R> {
         if let Poll::Ready(refused) = self.poll_begin(cx, target) {
             return Poll::Ready(refused);
         }
-        match self.acks.poll_next_unpin(cx) {
-            Poll::Ready(Some(settled)) => Poll::Ready(settled),
-            // A set that is empty ends; more may come into it.
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        for place in 0..self.acks.len() {
+            if let Poll::Ready(outcomes) = self.acks[place].receipt.poll_unpin(cx)
+                && let Some(Ack { publishes, .. }) = self.acks.remove(place)
+            {
+                return Poll::Ready(Settled { publishes, outcomes });
+            }
         }
+        Poll::Pending
     }
 
     /// Goes on with what is gathered until it has to wait. Ready if the log refuses some.
@@ -144,7 +148,7 @@ impl<R: Send + Unpin + 'static> Publishes<R> {
                     let (publishes, receipt) = ready!(submit.poll_unpin(cx));
                     self.step = None;
                     match receipt {
-                        Ok(receipt) => self.acks.push(Ack { publishes, receipt }),
+                        Ok(receipt) => self.acks.push_back(Ack { publishes, receipt }),
                         Err(error) => return Poll::Ready(Settled::refused(publishes, &error)),
                     }
                 }
@@ -204,17 +208,6 @@ impl<R> Run<R> {
 struct Ack<R> {
     publishes: Vec<Underway<R>>,
     receipt: Receipt,
-}
-
-impl<R: Unpin> Future for Ack<R> {
-    type Output = Settled<R>;
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcomes = ready!(Pin::new(&mut self.receipt).poll(cx));
-        Poll::Ready(Settled {
-            publishes: std::mem::take(&mut self.publishes),
-            outcomes,
-        })
-    }
 }
 
 /// Publishes whose outcome is known.

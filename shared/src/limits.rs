@@ -151,6 +151,8 @@ pub const REDIS_READ_BYTES: usize = 64 * 1024;
 pub const REDIS_READ_BYTES_KEPT_MAX: usize = 1024 * 1024;
 /// Bytes that are read at once, at the least, from a connection over which many ask: most answers are small.
 pub const REDIS_PIPE_READ_BYTES: usize = 16 * 1024;
+/// How often a task that asks and drives such a connection too goes on at once, before others on its thread have their turn.
+pub const REDIS_DRIVE_ROUNDS_MAX: usize = 16;
 /// Bytes of each buffer that such a connection keeps while nothing waits in it.
 pub const REDIS_PIPE_BYTES_KEPT_MAX: usize = 256 * 1024;
 /// How long a connection for reads is taken to work after it was last used; after that it is asked first.

@@ -2,8 +2,6 @@
 //! the oldest is ever waited for.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
@@ -22,7 +20,8 @@ pub(super) struct InFlight {
     pub(super) answer: Answer,
 }
 
-/// The answer, if it is there.
+/// The answer, if it is there. Nobody is woken when it comes: it is brought by the driver of the connection, which the lane polls
+/// itself, and looks behind that. Waking a task that runs has it run again, and another thread woken to take over the others.
 pub(super) fn so_far(answer: &mut Answer) -> Option<Replies> {
     use tokio::sync::oneshot::error::TryRecvError;
     match answer.try_recv() {
@@ -32,16 +31,7 @@ pub(super) fn so_far(answer: &mut Answer) -> Option<Replies> {
     }
 }
 
-/// The answer, when it is there.
-pub(super) fn poll(answer: &mut Answer, cx: &mut Context<'_>) -> Poll<Replies> {
-    use std::future::Future as _;
-    Pin::new(answer).poll(cx).map_err(|_| Fault::CONNECTION_LOST)
-}
-
-/// The answer to the oldest batch.
-pub(super) fn poll_oldest(in_flight: &mut VecDeque<InFlight>, cx: &mut Context<'_>) -> Poll<Replies> {
-    match in_flight.front_mut() {
-        Some(oldest) => poll(&mut oldest.answer, cx),
-        None => Poll::Pending,
-    }
+/// The answer to the oldest batch, if it is there.
+pub(super) fn of_oldest(in_flight: &mut VecDeque<InFlight>) -> Option<Replies> {
+    so_far(&mut in_flight.front_mut()?.answer)
 }

@@ -105,13 +105,13 @@ pub(super) fn poll_news(routes: &mut [Route], cx: &mut Context<'_>) -> Poll<(usi
         }
     }
     for (index, route) in routes.iter_mut().enumerate() {
-        if let Poll::Ready(answer) = in_flight::poll_oldest(&mut route.in_flight, cx) {
+        if let Some(answer) = in_flight::of_oldest(&mut route.in_flight) {
             return Poll::Ready((index, News::Answer(answer)));
         }
         // Answers come in the order in which questions were sent.
         if route.in_flight.is_empty()
             && let Some(wait) = &mut route.wait
-            && let Poll::Ready(answer) = in_flight::poll(&mut wait.answer, cx)
+            && let Some(answer) = in_flight::so_far(&mut wait.answer)
         {
             return Poll::Ready((index, News::Waited(answer)));
         }

@@ -7,13 +7,16 @@
 //! |---|---|
 //! | [`connection`] | a connection with one request at a time |
 //! | [`pipe`] | a connection over which many ask at the same time |
+//! | [`drive`] | a task that asks and drives the connection too |
 //! | [`request`] | the bytes of commands |
 //! | [`reply`] | where replies end, and what is in them |
 
 mod connection;
+mod drive;
 mod pipe;
 pub(super) mod reply;
 pub(super) mod request;
 
 pub(super) use connection::Connection;
-pub(super) use pipe::{Answer, Driver, Pipe, Pushes, drive};
+pub(super) use drive::drive;
+pub(super) use pipe::{Answer, Driver, Pipe, Pushes};

@@ -325,25 +325,5 @@ fn empty(buffer: &mut Vec<u8>) {
     }
 }
 
-/// Does `work`, which asks over the connection of `driver`, and drives that meanwhile. What is asked needs no
-/// [`Pipe::wake`] then.
-pub(in crate::redis) async fn drive<T>(
-    driver: &mut Driver,
-    work: impl Future<Output = Result<T, Fault>>,
-) -> Result<T, Fault> {
-    let mut work = std::pin::pin!(work);
-    poll_fn(|cx| {
-        // For what has come in, and again for what is sent because of it.
-        if let Poll::Ready(lost) = driver.poll(cx) {
-            return Poll::Ready(Err(lost));
-        }
-        if let Poll::Ready(done) = work.as_mut().poll(cx) {
-            return Poll::Ready(done);
-        }
-        driver.poll(cx).map(Err)
-    })
-    .await
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -11,7 +11,7 @@ use super::*;
 use crate::RedisConfig;
 
 /// A pipe to a server that is played here.
-async fn pipe() -> (Pipe, Driver, TcpStream) {
+pub(in crate::redis::wire) async fn pipe() -> (Pipe, Driver, TcpStream) {
     pipe_with(None).await
 }
 
@@ -176,37 +176,6 @@ async fn a_push_where_none_may_come_ends_the_connection() {
     let (_pipe, mut driver, mut server) = pipe().await;
     server.write_all(b">1\r\n+a\r\n").await.unwrap();
     assert_eq!(end(&mut driver).await, Fault::CONNECTION_LOST);
-}
-
-#[tokio::test]
-async fn work_over_a_connection_that_ends_ends_with_it() {
-    let (pipe, mut driver, mut server) = pipe().await;
-    let work = async {
-        let answer = pipe.push(|out| {
-            out.extend(b"one");
-            1
-        });
-        assert_eq!(answer.await.unwrap(), b":1\r\n");
-        let answer = pipe.push(|out| {
-            out.extend(b"two");
-            1
-        });
-        assert!(answer.await.is_err());
-        // Whoever waits for something else is not left there.
-        std::future::pending::<Result<(), Fault>>().await
-    };
-    let serving = async {
-        let mut sent = [0; 3];
-        server.read_exact(&mut sent).await.unwrap();
-        server.write_all(b":1\r\n").await.unwrap();
-        server.read_exact(&mut sent).await.unwrap();
-        drop(server);
-    };
-    let both = async { tokio::join!(drive(&mut driver, work), serving).0 };
-    assert_eq!(
-        timeout(Duration::from_secs(20), both).await.unwrap(),
-        Err(Fault::CONNECTION_LOST)
-    );
 }
 
 #[tokio::test]
