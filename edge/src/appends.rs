@@ -51,9 +51,11 @@ pub(crate) struct Publishes<R> {
     /// Not handed to the log yet.
     gathered: VecDeque<Run<R>>,
     step: Option<Step<R>>,
-    /// Few, and answered nearly in order, so each is looked at. A set of futures that says which may be ready has its task run
-    /// once more for each that comes into it.
+    /// Mostly few, so each is looked at. A set of futures that says which may be ready has its task run once more for each that
+    /// comes into it.
     acks: VecDeque<Ack<R>>,
+    /// Outcomes that were found together and are handed out one by one.
+    settled: VecDeque<Settled<R>>,
 }
 
 /// Consecutive publishes to one stream, and their events.
@@ -81,6 +83,7 @@ impl<R> Default for Publishes<R> {
             gathered: VecDeque::new(),
             step: None,
             acks: VecDeque::new(),
+            settled: VecDeque::new(),
         }
     }
 }
@@ -104,7 +107,7 @@ impl<R: Send + Unpin + 'static> Publishes<R> {
 
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.gathered.is_empty() && self.step.is_none() && self.acks.is_empty()
+        self.gathered.is_empty() && self.step.is_none() && self.acks.is_empty() && self.settled.is_empty()
     }
 
     /// Whether some wait for a place in the log's queue, or until they may be published. No other is to be taken from the
@@ -126,14 +129,31 @@ impl<R: Send + Unpin + 'static> Publishes<R> {
         if let Poll::Ready(refused) = self.poll_begin(cx, target) {
             return Poll::Ready(refused);
         }
-        for place in 0..self.acks.len() {
-            if let Poll::Ready(outcomes) = self.acks[place].receipt.poll_unpin(cx)
-                && let Some(Ack { publishes, .. }) = self.acks.remove(place)
-            {
-                return Poll::Ready(Settled { publishes, outcomes });
-            }
+        if self.settled.is_empty() {
+            self.look(cx);
         }
-        Poll::Pending
+        self.next_settled().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// The next of the outcomes that were found by the last [`poll`](Self::poll).
+    pub(crate) fn next_settled(&mut self) -> Option<Settled<R>> {
+        let settled = self.settled.pop_front();
+        give_back(&mut self.settled);
+        settled
+    }
+
+    /// Finds all outcomes that are there.
+    fn look(&mut self, cx: &mut Context<'_>) {
+        let settled = &mut self.settled;
+        self.acks.retain_mut(|ack| match ack.receipt.poll_unpin(cx) {
+            Poll::Ready(outcomes) => {
+                let publishes = std::mem::take(&mut ack.publishes);
+                settled.push_back(Settled { publishes, outcomes });
+                false
+            }
+            Poll::Pending => true,
+        });
+        give_back(&mut self.acks);
     }
 
     /// Goes on with what is gathered until it has to wait. Ready if the log refuses some.
@@ -188,6 +208,14 @@ impl<R: Send + Unpin + 'static> Publishes<R> {
             (publishes, receipt)
         };
         Step::Submit(submit.boxed())
+    }
+}
+
+/// A connection that publishes nothing keeps little memory for what it has published.
+fn give_back<T>(list: &mut VecDeque<T>) {
+    const KEPT_MAX: usize = 4;
+    if list.is_empty() && list.capacity() > KEPT_MAX {
+        *list = VecDeque::new();
     }
 }
 

@@ -194,3 +194,48 @@ async fn what_is_begun_is_in_the_log_though_nobody_waits() {
         (vec![1], vec![2])
     );
 }
+
+#[tokio::test]
+async fn one_look_finds_all_outcomes_in_whatever_order_they_come() {
+    const RUNS: u32 = 200;
+    let mut bench = Bench::new(MemoryConfig::default(), None);
+    let mut outcomes = Vec::new();
+    for number in 0..RUNS {
+        let (outcome, receipt) = Receipt::new();
+        bench.push("a", number);
+        let Run { publishes, .. } = bench.publishes.gathered.pop_front().unwrap();
+        bench.publishes.acks.push_back(Ack { publishes, receipt });
+        outcomes.push(Some(outcome));
+    }
+    let log = Arc::clone(&bench.log);
+    let target = Target {
+        log: &log,
+        publisher: None,
+    };
+    let nowhere = &mut Context::from_waker(Waker::noop());
+    assert!(bench.publishes.poll(nowhere, target).is_pending());
+    // More than the budget that a task has: so many receipts are looked at all the same.
+    let answered: Vec<u32> = (0..RUNS).filter(|number| number % 3 != 0).collect();
+    for number in answered.iter().rev() {
+        let outcome = outcomes[*number as usize].take().unwrap();
+        outcome.send(vec![Err(AppendError::Closed)]).unwrap();
+    }
+    let Poll::Ready(first) = bench.publishes.poll(nowhere, target) else {
+        panic!("there are outcomes");
+    };
+    bench.note(first);
+    while let Some(settled) = bench.publishes.next_settled() {
+        bench.note(settled);
+    }
+    let settled: Vec<u32> = bench.settled.iter().map(|(number, _)| *number).collect();
+    assert_eq!(settled, answered);
+    assert!(bench.publishes.poll(nowhere, target).is_pending());
+    // Whoever is never told hears that, too, and nothing is kept for it.
+    drop(outcomes);
+    while let Poll::Ready(settled) = bench.publishes.poll(nowhere, target) {
+        bench.note(settled);
+    }
+    assert_eq!(bench.settled.len(), RUNS as usize);
+    let Publishes { acks, settled, .. } = &bench.publishes;
+    assert!(bench.publishes.is_empty() && acks.capacity() + settled.capacity() < 10);
+}

@@ -48,11 +48,11 @@ pub(crate) struct Refusal {
     pub(crate) error: ApiError,
 }
 
-/// Reads one frame. `now_ms` is what durations such as `15m` count back from.
+/// Reads one frame. `now_ms` tells the time that durations such as `15m` count back from.
 pub(crate) fn decode(
     format: Format,
     frame: &[u8],
-    now_ms: u64,
+    now_ms: fn() -> u64,
 ) -> Result<(Option<Ref>, Request), Box<Refusal>> {
     let refusal = |reference, error: ApiError| {
         Box::new(Refusal {
@@ -69,7 +69,7 @@ pub(crate) fn decode(
 }
 
 impl Fields<'_> {
-    fn into_request(mut self, mut data: Data, now_ms: u64) -> Result<Request, ApiError> {
+    fn into_request(mut self, mut data: Data, now_ms: fn() -> u64) -> Result<Request, ApiError> {
         let kind = std::mem::take(&mut self.kind);
         let request = match &*kind {
             "subscribe" => self.take_subscribe(now_ms).map(Request::Subscribe),
@@ -90,7 +90,7 @@ impl Fields<'_> {
 }
 
 impl Fields<'_> {
-    fn take_subscribe(&mut self, now_ms: u64) -> Result<Subscribe, ApiError> {
+    fn take_subscribe(&mut self, now_ms: fn() -> u64) -> Result<Subscribe, ApiError> {
         let targets = self.take_targets()?;
         let query = self.take_parameters(now_ms)?.into_tail()?;
         Ok(Subscribe {
@@ -127,7 +127,7 @@ impl Fields<'_> {
         Ok(Request::Publish(stream, new))
     }
 
-    fn take_page(&mut self, now_ms: u64) -> Result<Request, ApiError> {
+    fn take_page(&mut self, now_ms: fn() -> u64) -> Result<Request, ApiError> {
         let stream = self.take_stream()?;
         let mut parameters = self.take_parameters(now_ms)?;
         if !parameters.events.is_empty() || parameters.pattern.is_some() {
@@ -139,10 +139,10 @@ impl Fields<'_> {
         Ok(Request::Page(stream, query.request))
     }
 
-    fn take_parameters(&mut self, now_ms: u64) -> Result<Parameters, ApiError> {
+    fn take_parameters(&mut self, now_ms: fn() -> u64) -> Result<Parameters, ApiError> {
         let moment = |name: &str, text: Option<String>| {
             text.map(|text| {
-                shared::time::parse_since(&text, now_ms).map_err(|e| ApiError::parameter(name, e))
+                shared::time::parse_since(&text, now_ms()).map_err(|e| ApiError::parameter(name, e))
             })
             .transpose()
         };

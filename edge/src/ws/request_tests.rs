@@ -16,9 +16,9 @@ use crate::ws::fields::{parse_any, parse_plain};
 const NOW_MS: u64 = 60_000;
 
 fn decode_json(frame: &serde_json::Value) -> Result<(Option<Ref>, Request), Box<Refusal>> {
-    let from_json = decode(Format::Json, frame.to_string().as_bytes(), NOW_MS);
+    let from_json = decode(Format::Json, frame.to_string().as_bytes(), || NOW_MS);
     let packed = rmp_serde::to_vec_named(frame).unwrap();
-    let from_message_pack = decode(Format::MessagePack, &packed, NOW_MS);
+    let from_message_pack = decode(Format::MessagePack, &packed, || NOW_MS);
     // Both encodings say the same.
     match (&from_json, &from_message_pack) {
         (Ok(one), Ok(other)) => assert_eq!(format!("{one:?}"), format!("{other:?}")),
@@ -104,7 +104,7 @@ fn data_keep_their_kind() {
             .map(|(key, value)| (rmpv::Value::from(key), value));
         let mut frame = Vec::new();
         rmpv::encode::write_value(&mut frame, &rmpv::Value::Map(pairs.collect())).unwrap();
-        match decode(Format::MessagePack, &frame, NOW_MS) {
+        match decode(Format::MessagePack, &frame, || NOW_MS) {
             Ok((None, Request::Publish(_, new))) => new.event.data,
             other => panic!("{other:?}"),
         }
@@ -123,7 +123,7 @@ fn data_keep_their_kind() {
 
     // JSON data are kept as they were written.
     let raw = br#"{"type":"publish","stream":"s","data":{"b": 1.50,"a":null}}"#;
-    match decode(Format::Json, raw, NOW_MS) {
+    match decode(Format::Json, raw, || NOW_MS) {
         Ok((None, Request::Publish(_, new))) => {
             assert_eq!(new.event.data, Payload::Json(r#"{"b": 1.50,"a":null}"#.into()));
         }
@@ -131,7 +131,7 @@ fn data_keep_their_kind() {
     }
     let null = br#"{"type":"publish","stream":"s","data":null}"#;
     assert!(matches!(
-        decode(Format::Json, null, NOW_MS),
+        decode(Format::Json, null, || NOW_MS),
         Ok((None, Request::Publish(..)))
     ));
 }
@@ -252,7 +252,7 @@ fn what_is_wrong_is_named() {
         "{\"type\":\"ping\",\"type\":\"ping\"}",
         "nul",
     ] {
-        let refusal = decode(Format::Json, broken.as_bytes(), NOW_MS).unwrap_err();
+        let refusal = decode(Format::Json, broken.as_bytes(), || NOW_MS).unwrap_err();
         assert!(
             matches!(refusal.error.code(), Code::InvalidJson | Code::InvalidFrame),
             "{broken}"
@@ -296,9 +296,9 @@ fn nesting_without_end_is_refused() {
         vec![b'['; depth],
     ]
     .concat();
-    assert!(decode(Format::Json, &json, NOW_MS).is_err());
+    assert!(decode(Format::Json, &json, || NOW_MS).is_err());
     let packed = [b"\x81\xa4data".to_vec(), vec![0x91; depth]].concat();
-    assert!(decode(Format::MessagePack, &packed, NOW_MS).is_err());
+    assert!(decode(Format::MessagePack, &packed, || NOW_MS).is_err());
 }
 
 /// Frames that may be a publish, or nearly.
@@ -344,7 +344,7 @@ proptest! {
     #[test]
     fn a_publish_is_the_same_however_it_is_read(frame in nearly_a_publish()) {
         let told = |parsed: Result<(Fields<'_>, Data), ApiError>| {
-            let request = parsed.map(|(mut fields, data)| (fields.reference.take(), fields.into_request(data, 60_000)));
+            let request = parsed.map(|(mut fields, data)| (fields.reference.take(), fields.into_request(data, || NOW_MS)));
             format!("{request:?}")
         };
         if let Some(plain) = parse_plain(frame.as_bytes()) {

@@ -1,5 +1,5 @@
 //! Batches that were sent, and their answers to come. Answers come in the order in which batches were sent, so only
-//! the oldest is ever waited for.
+//! the oldest is ever looked at.
 
 use std::collections::VecDeque;
 

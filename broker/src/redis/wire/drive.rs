@@ -63,9 +63,9 @@ const AWAKE: u8 = 1;
 const RUNG: u8 = 2;
 
 impl Bell {
-    /// What has rung is seen to by the look that follows.
+    /// What has rung is seen to by the look that follows: so this must be a swap, which sees what was done before the ring.
     fn awake(&self) {
-        self.state.store(AWAKE, Ordering::SeqCst);
+        self.state.swap(AWAKE, Ordering::SeqCst);
     }
 
     /// Returns whether something rang meanwhile. If not, whoever rings from now on wakes the task.

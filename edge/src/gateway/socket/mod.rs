@@ -43,6 +43,8 @@ pub struct Socket {
     /// Calls to the log that are not answered.
     under_way: Option<Box<UnderWay>>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// The time of the events since the last poll: what came together came at one time.
+    now: Option<Now>,
     /// Since when the client has not taken what it was sent.
     unwritable_since: Option<Instant>,
     gauges: Gauges,
@@ -111,6 +113,7 @@ impl Socket {
             reader: Reader::None,
             under_way: None,
             timer: None,
+            now: None,
             unwritable_since: None,
             gauges: Gauges::default(),
         }
@@ -183,7 +186,8 @@ impl socketio::Socket for Socket {
 
     fn event(&mut self, event: Incoming, out: &mut Emitter<'_>) {
         if let Some(session) = &mut self.session {
-            let led = session.event(&event, Now::get(), &mut self.orders);
+            let now = *self.now.get_or_insert_with(Now::get);
+            let led = session.event(&event, now, &mut self.orders);
             self.edge.count(led);
             self.carry_out(out);
         }
@@ -194,6 +198,7 @@ impl socketio::Socket for Socket {
             out.close();
             return Poll::Pending;
         }
+        self.now = None;
         self.carry_out(out);
         loop {
             let mut progress = self.poll_calls(cx);

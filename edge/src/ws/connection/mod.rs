@@ -8,7 +8,7 @@ mod steps;
 
 use std::future::poll_fn;
 use std::num::NonZeroU32;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,8 @@ use governor::clock::Clock as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use shared::limits::{WS_CLOSE_TIMEOUT, WS_ENVELOPE_BYTES_MAX, WS_REPLY_BYTES_QUEUED_MAX};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tracing::debug;
 
 use super::close::CloseCode;
@@ -115,6 +116,10 @@ impl Connection {
     /// Serves the socket until one side ends it.
     pub(crate) async fn run(mut self) -> End {
         let mut timer = Box::pin(tokio::time::sleep(Duration::ZERO));
+        let drain = self.drain.clone();
+        let mut drained = pin!(drain.cancelled());
+        // What came together came at one time.
+        let mut now = Instant::now();
         loop {
             if let Some(code) = self.carry_out() {
                 // What came before a goodbye is published, though nobody hears of the outcome.
@@ -123,7 +128,6 @@ impl Connection {
                 return Some(code);
             }
             self.gauges.subscriptions(self.session.subscriptions());
-            let now = Instant::now();
             let mut reading = self.reads(now);
             // What has come together is taken together, and what it publishes is handed to the log together.
             if reading && let Some(event) = self.socket.buffered() {
@@ -151,12 +155,14 @@ impl Connection {
             if timer.deadline().into_std() != deadline {
                 timer.as_mut().reset(deadline.into());
             }
-            match self.wait(reading, timer.as_mut()).await {
+            let event = self.wait(reading, timer.as_mut(), drained.as_mut()).await;
+            now = Instant::now();
+            match event {
                 Event::Socket(SocketEvent::Lost(error)) => {
                     debug!(?error, "the connection is gone");
                     return None;
                 }
-                event => self.handle(event, Instant::now()),
+                event => self.handle(event, now),
             }
         }
     }
@@ -188,7 +194,12 @@ impl Connection {
     }
 
     /// Waits for the next thing to happen.
-    async fn wait(&mut self, reading: bool, timer: Pin<&mut tokio::time::Sleep>) -> Event {
+    async fn wait(
+        &mut self,
+        reading: bool,
+        timer: Pin<&mut Sleep>,
+        drained: Pin<&mut WaitForCancellationFuture<'_>>,
+    ) -> Event {
         let Self {
             socket,
             session,
@@ -198,7 +209,6 @@ impl Connection {
             publisher,
             publishes,
             pages,
-            drain,
             draining,
             delivery_bytes_max,
             ..
@@ -211,7 +221,7 @@ impl Connection {
             event = reader.next(deliver, *delivery_bytes_max, deliveries) => Event::Reader(event),
             settled = poll_fn(|cx| publishes.poll(cx, target)) => Event::Published(settled),
             Some((reading, page)) = pages.next(), if !pages.is_empty() => Event::Page(reading, page),
-            () = drain.cancelled(), if !*draining => Event::Drain,
+            () = drained, if !*draining => Event::Drain,
             () = timer => Event::Timer,
         }
     }

@@ -1,7 +1,6 @@
 //! What a connection does about each thing that happens, and about each order of its session.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use broker::ReadRequest;
@@ -29,9 +28,8 @@ impl Connection {
             Event::Reader(ReaderEvent::Joined(outcome)) => self.session.joined(outcome, &mut self.outputs),
             Event::Published(settled) => {
                 self.settle(settled);
-                // Those that are there already go out in the same write.
-                let waker = &mut Context::from_waker(Waker::noop());
-                while let Poll::Ready(settled) = self.poll_publishes(waker) {
+                // Those that came with it go out in the same write.
+                while let Some(settled) = self.publishes.next_settled() {
                     self.settle(settled);
                 }
             }
@@ -53,7 +51,7 @@ impl Connection {
             Incoming::Ping(_) | Incoming::Pong => return,
         };
         self.session
-            .frame(format, &payload, time::now_ms(), &mut self.outputs);
+            .frame(format, &payload, time::now_ms, &mut self.outputs);
     }
 
     fn deliver(&mut self) {
@@ -73,11 +71,6 @@ impl Connection {
         let some = refused.is_some();
         refused.into_iter().for_each(|refused| self.settle(refused));
         some
-    }
-
-    fn poll_publishes(&mut self, cx: &mut Context<'_>) -> Poll<Settled<Option<Ref>>> {
-        let target = target(&self.log, self.publisher.as_ref());
-        self.publishes.poll(cx, target)
     }
 
     fn settle(&mut self, settled: Settled<Option<Ref>>) {

@@ -139,8 +139,8 @@ impl Session {
         self.subscriptions.len()
     }
 
-    /// A message of the client. `now_ms` is the time of day.
-    pub(crate) fn frame(&mut self, format: Format, frame: &[u8], now_ms: u64, out: &mut Vec<Output>) {
+    /// A message of the client. `now_ms` tells the time of day.
+    pub(crate) fn frame(&mut self, format: Format, frame: &[u8], now_ms: fn() -> u64, out: &mut Vec<Output>) {
         if self.phase != Phase::Open {
             return;
         }

@@ -34,7 +34,7 @@ fn session(format: Format) -> Session {
 fn tell(session: &mut Session, frame: Value) -> Vec<Output> {
     let mut out = Vec::new();
     let (format, bytes) = encoded(session.format, &frame);
-    session.frame(format, &bytes, 0, &mut out);
+    session.frame(format, &bytes, || 0, &mut out);
     out
 }
 
@@ -260,7 +260,7 @@ fn bad_frames_are_answered_until_there_are_too_many_in_a_row() {
 #[test]
 fn the_other_kind_of_frame_ends_the_session() {
     let mut out = Vec::new();
-    session(Format::Json).frame(Format::MessagePack, b"\x80", 0, &mut out);
+    session(Format::Json).frame(Format::MessagePack, b"\x80", || 0, &mut out);
     assert!(matches!(
         out.as_slice(),
         [Output::Close(CloseCode::UnsupportedData)]

@@ -38,7 +38,7 @@ async fn work_over_a_connection_that_ends_ends_with_it() {
     };
     let both = async { tokio::join!(drive(&mut driver, work), serving).0 };
     assert_eq!(
-        timeout(Duration::from_secs(20), both).await.unwrap(),
+        timeout(LONG_ENOUGH, both).await.unwrap(),
         Err(Fault::CONNECTION_LOST)
     );
 }

@@ -77,7 +77,7 @@ impl Model {
                 // A frame that is refused as a whole has one answer.
                 self.expected.insert(number, if distinct { streams } else { 1 });
                 let (format, bytes) = encoded(self.session.format, &frame);
-                self.session.frame(format, &bytes, 0, &mut out);
+                self.session.frame(format, &bytes, || 0, &mut out);
                 if said(&self.session, &out)
                     .iter()
                     .any(|a| a["error"]["code"] == "too_many_subscriptions")
@@ -198,7 +198,7 @@ proptest! {
         let format = if message_pack { Format::MessagePack } else { Format::Json };
         let mut session = session(format);
         let mut out = Vec::new();
-        session.frame(format, &bytes, 0, &mut out);
+        session.frame(format, &bytes, || 0, &mut out);
         prop_assert_eq!(out.len(), 1);
         prop_assert_eq!(&said(&session, &out)[0]["type"], "error");
     }
@@ -218,7 +218,7 @@ proptest! {
         }
         let mut session = session(format);
         let mut out = Vec::new();
-        session.frame(format, &bytes, 0, &mut out);
+        session.frame(format, &bytes, || 0, &mut out);
         prop_assert_eq!(out.len(), 1);
     }
 }
