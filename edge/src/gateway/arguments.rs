@@ -8,11 +8,11 @@ use rmpv::Value;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use shared::Payload;
-use shared::wire::{self, Members, plain_members};
+use shared::wire::{self, Members, PlainEvent};
 
 use super::template::Place;
 use crate::error::{ApiError, Code};
-use crate::socketio::{behind_first, elements};
+use crate::socketio::elements;
 
 /// The key of an object that stands for binary.
 const PLACEHOLDER: &str = "_placeholder";
@@ -22,6 +22,8 @@ const PLACEHOLDER: &str = "_placeholder";
 pub(crate) struct Arguments<'a> {
     /// All of them and the event's name, as they stand in the packet: checked JSON.
     array: Bytes,
+    /// Where everything is in it, if that is known.
+    plain: Option<&'a PlainEvent>,
     list: OnceCell<Vec<Bytes>>,
     binary: Binary<'a>,
 }
@@ -37,9 +39,10 @@ pub(crate) struct Binary<'a> {
 
 impl<'a> Arguments<'a> {
     /// Of the array of an event: its name, then its arguments.
-    pub(crate) fn new(array: &Bytes, binary: Binary<'a>) -> Self {
+    pub(crate) fn new(array: &Bytes, plain: Option<&'a PlainEvent>, binary: Binary<'a>) -> Self {
         Self {
             array: array.clone(),
+            plain,
             list: OnceCell::new(),
             binary,
         }
@@ -50,9 +53,9 @@ impl<'a> Arguments<'a> {
         self.list.get_or_init(|| elements(&self.array).skip(1).collect())
     }
 
-    /// The members of the only argument, if it is an object of the plain kind: in one look.
+    /// The members of the only argument, if it is an object of the plain kind: they were seen when the packet was checked.
     pub(crate) fn plain_members(&self) -> Option<Members<'_>> {
-        plain_members(text(behind_first(&self.array)?))
+        self.plain?.members(text(&self.array))
     }
 
     /// The one argument that a built-in event has.

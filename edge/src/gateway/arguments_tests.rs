@@ -11,7 +11,7 @@ fn arguments<'a>(array: &str, attachments: &'a [Bytes]) -> Arguments<'a> {
         attachments,
         bytes_max: 100,
     };
-    Arguments::new(&Bytes::copy_from_slice(array.as_bytes()), binary)
+    Arguments::new(&Bytes::copy_from_slice(array.as_bytes()), None, binary)
 }
 
 fn path(text: &str) -> Vec<Box<str>> {
@@ -138,7 +138,7 @@ proptest! {
     #[test]
     fn no_text_makes_it_fall_over(text in "\\[\"e\",[\\[\\]{}\":,0-9a_e.]{0,30}\\]", at in "[a._]{0,5}") {
         let binary = Binary { attachments: &[Bytes::from_static(b"x")], bytes_max: 100 };
-        let arguments = Arguments::new(&Bytes::from(text), binary);
+        let arguments = Arguments::new(&Bytes::from(text), None, binary);
         arguments.value(0, &path(&at));
         let _ = arguments.payload(&[1]);
     }

@@ -5,10 +5,15 @@
 use broker::Direction;
 use bytes::Bytes;
 use proptest::prelude::*;
+use shared::wire::PlainEvent;
 use shared::{Cursor, Payload};
 
 use super::*;
 use crate::gateway::arguments::Binary;
+
+fn plain(array: &[u8]) -> Option<PlainEvent> {
+    PlainEvent::of(std::str::from_utf8(array).unwrap())
+}
 
 fn read(name: &str, argument: &str) -> Result<Request, ApiError> {
     let binary = Binary {
@@ -16,7 +21,8 @@ fn read(name: &str, argument: &str) -> Result<Request, ApiError> {
         bytes_max: 1_000,
     };
     let array = Bytes::from(format!("[\"{name}\",{argument}]"));
-    built_in(name, &Arguments::new(&array, binary), 60_000).unwrap()
+    let plain = plain(&array);
+    built_in(name, &Arguments::new(&array, plain.as_ref(), binary), 60_000).unwrap()
 }
 
 #[track_caller]
@@ -226,7 +232,8 @@ proptest! {
         let binary = Binary { attachments: if attached { &attachments } else { &[] }, bytes_max: 1_000 };
         let array = Bytes::from(format!("[\"publish\" , {argument} ]"));
         let told = |result: Result<Request, ApiError>| format!("{result:?}");
-        let arguments = Arguments::new(&array, binary);
+        let plain = plain(&array);
+        let arguments = Arguments::new(&array, plain.as_ref(), binary);
         prop_assert_eq!(told(publish(&arguments)), told(any_publish(&arguments)));
     }
 
@@ -245,7 +252,9 @@ fn an_ordinary_publish_is_read_in_one_look() {
         attachments: &[],
         bytes_max: 1_000,
     };
-    assert!(plain_publish(&Arguments::new(&array, binary)).is_some());
+    let seen = plain(&array);
+    assert!(plain_publish(&Arguments::new(&array, seen.as_ref(), binary)).is_some());
     let two = Bytes::from_static(br#"["publish",{"stream":"a","data":1},{}]"#);
-    assert!(plain_publish(&Arguments::new(&two, binary)).is_none());
+    assert_eq!(plain(&two), None);
+    assert!(plain_publish(&Arguments::new(&two, None, binary)).is_none());
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shared::limits::{SIO_CONNECT_TIMEOUT, SIO_EVENT_BYTES_MAX, SIO_NAMESPACES_MAX};
+use shared::wire::PlainEvent;
 
 use super::emitter::Emitter;
 use super::json::elements;
@@ -83,6 +84,8 @@ pub struct Incoming {
     pub array: Bytes,
     /// The event's name, unescaped.
     pub name: String,
+    /// Where everything is in `array`, if that was seen when it was checked.
+    pub plain: Option<PlainEvent>,
     /// The binary parts, in the order of their numbers.
     pub attachments: Vec<Bytes>,
     /// Set if the client waits for an acknowledgement.

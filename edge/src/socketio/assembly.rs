@@ -1,6 +1,7 @@
 //! A packet whose attachments are still on their way.
 
 use bytes::Bytes;
+use shared::wire::PlainEvent;
 
 use super::application::AckId;
 use super::namespace::Namespace;
@@ -14,6 +15,7 @@ pub(super) struct Arrived {
     pub(super) array: Bytes,
     /// The name of an event; an acknowledgement has none.
     pub(super) event: Option<String>,
+    pub(super) plain: Option<PlainEvent>,
     pub(super) attachments: Vec<Bytes>,
 }
 

@@ -16,7 +16,6 @@ pub use crate::engineio::Piece;
 pub use application::{AckId, Answer, Application, Connect, Gone, Incoming, Limits, Socket};
 pub use connection::{Connection, Server};
 pub use emitter::Emitter;
-pub(crate) use json::behind_first;
 pub use json::{Elements, elements};
 pub use namespace::Namespace;
 #[cfg(feature = "measuring")]

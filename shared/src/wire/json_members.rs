@@ -20,6 +20,56 @@ pub struct Plain<'a>(&'a str);
 /// The keys of an object, without escapes, and their values.
 pub type Members<'a> = SmallVec<[(&'a str, Plain<'a>); 8]>;
 
+/// Where what makes up an event is in its text: an array of a name and one object, all of the plain kind. Keys that stand twice, or
+/// have escapes, are found when the members are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlainEvent {
+    name: Span,
+    members: SmallVec<[(Span, Span); 4]>,
+}
+
+/// From where to where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span(u32, u32);
+
+impl PlainEvent {
+    /// Looks at `array`, which ends with it. `None` if it is anything else, which says nothing about whether it is JSON.
+    pub fn of(array: &str) -> Option<Self> {
+        let mut glance = Glance::at_start(array);
+        glance.eat(b'[')?;
+        glance.next()?;
+        let name = span(&mut glance, Glance::string)?;
+        name.of(array).text()?;
+        glance.next()?;
+        glance.eat(b',')?;
+        let mut members = SmallVec::new();
+        glance.members(|key, value| (members.len() < MEMBERS_MAX).then(|| members.push((key, value))))?;
+        glance.next()?;
+        glance.eat(b']')?;
+        (glance.at == array.len()).then_some(Self { name, members })
+    }
+
+    /// The name, in the text that was looked at.
+    pub fn name<'a>(&self, array: &'a str) -> Option<&'a str> {
+        self.name.of(array).text()
+    }
+
+    /// The members of the object, as [`plain_members`] finds them, in the text that was looked at.
+    pub fn members<'a>(&self, array: &'a str) -> Option<Members<'a>> {
+        let mut found = Members::new();
+        for (key, value) in &self.members {
+            push(&mut found, key.of(array), value.of(array))?;
+        }
+        Some(found)
+    }
+}
+
+impl Span {
+    fn of(self, text: &str) -> Plain<'_> {
+        Plain(text.get(self.0 as usize..self.1 as usize).unwrap_or_default())
+    }
+}
+
 impl<'a> Plain<'a> {
     /// What it says, if it is a text without escapes.
     pub fn text(self) -> Option<&'a str> {
@@ -50,31 +100,43 @@ impl<'a> Plain<'a> {
 pub fn plain_members(object: &str) -> Option<Members<'_>> {
     let mut glance = Glance::at_start(object);
     let mut members = Members::new();
-    glance.next()?;
-    glance.eat(b'{')?;
-    if glance.next()? == b'}' {
-        glance.eat(b'}')?;
-        return glance.is_over().then_some(members);
-    }
-    loop {
-        glance.next()?;
-        let from = glance.at;
-        glance.string()?;
-        let key = Plain(object.get(from..glance.at)?).text()?;
-        glance.next()?;
-        glance.eat(b':')?;
-        glance.next()?;
-        let from = glance.at;
-        glance.value()?;
-        let value = Plain(object.get(from..glance.at)?);
-        if members.len() == MEMBERS_MAX || members.iter().any(|(known, _)| *known == key) {
-            return None;
+    glance.members(|key, value| push(&mut members, key.of(object), value.of(object)))?;
+    glance.is_over().then_some(members)
+}
+
+/// `None` if the key has escapes or was there already, or if there are too many.
+fn push<'a>(members: &mut Members<'a>, key: Plain<'a>, value: Plain<'a>) -> Option<()> {
+    let key = key.text()?;
+    let fits = members.len() < MEMBERS_MAX && members.iter().all(|(known, _)| *known != key);
+    fits.then(|| members.push((key, value)))
+}
+
+/// Where that is which `look` passes.
+fn span<'a>(glance: &mut Glance<'a>, look: impl FnOnce(&mut Glance<'a>) -> Option<()>) -> Option<Span> {
+    let from = u32::try_from(glance.at).ok()?;
+    look(glance)?;
+    Some(Span(from, u32::try_from(glance.at).ok()?))
+}
+
+impl Glance<'_> {
+    /// One object, and white space before it. `each` gets the place of every key and of its value.
+    fn members(&mut self, mut each: impl FnMut(Span, Span) -> Option<()>) -> Option<()> {
+        self.next()?;
+        self.eat(b'{')?;
+        if self.next()? == b'}' {
+            return self.eat(b'}');
         }
-        members.push((key, value));
-        glance.next()?;
-        if glance.eat(b',').is_none() {
-            glance.eat(b'}')?;
-            return glance.is_over().then_some(members);
+        loop {
+            self.next()?;
+            let key = span(self, Glance::string)?;
+            self.next()?;
+            self.eat(b':')?;
+            self.next()?;
+            each(key, span(self, Glance::value)?)?;
+            self.next()?;
+            if self.eat(b',').is_none() {
+                return self.eat(b'}');
+            }
         }
     }
 }
@@ -165,7 +227,12 @@ mod tests {
                 bytes[place] = byte;
                 text = String::from_utf8(bytes).unwrap();
             }
-            if let Some(members) = plain_members(&text) {
+            let array = format!("[\"a\", {text} ]");
+            let event = PlainEvent::of(&array);
+            prop_assert!(event.as_ref().is_none_or(|event| event.name(&array) == Some("a")));
+            let members = event.as_ref().and_then(|event| event.members(&array));
+            prop_assert_eq!(&members, &plain_members(&text));
+            if let Some(members) = members {
                 let parsed: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
                 prop_assert_eq!(members.len(), parsed.len());
                 for (key, value) in members {

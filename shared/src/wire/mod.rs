@@ -15,7 +15,7 @@ pub use json::{
     entry_json, entry_json_members, entry_json_prefix, json_of_payload, json_string, payload_of_json,
     push_json_string, push_json_time,
 };
-pub use json_members::{Members, Plain, plain_members};
+pub use json_members::{Members, Plain, PlainEvent, plain_members};
 pub use json_plain::plain_bytes;
 pub use message_pack::{
     decode_value, decode_value_ref, entry_message_pack, message_pack_of_payload, payload_of_value, push_json,

@@ -55,7 +55,7 @@ impl Session {
             attachments: &event.attachments,
             bytes_max: self.limits.event_bytes_max,
         };
-        let arguments = Arguments::new(&event.array, binary);
+        let arguments = Arguments::new(&event.array, event.plain.as_ref(), binary);
         let rules = Arc::clone(&self.rules);
         let (led, done) = match rules.routes.get(event.name.as_str()) {
             Some(route) => (

@@ -9,6 +9,7 @@ use broker::testing::generation;
 use broker::{Appended, EphemeralError, From, Joined, Page, ReadError, Saved, SessionError, Unavailable};
 use serde_json::{Value, json};
 use shared::trace::TraceParent;
+use shared::wire::PlainEvent;
 use shared::{Cursor, EntryId, StreamName, Verdict};
 
 use super::*;
@@ -164,8 +165,10 @@ impl Bench {
     /// The client sends an event and waits for its acknowledgement, number 1.
     fn emit(&mut self, array: &Value) {
         let name = array[0].as_str().unwrap().to_owned();
+        let array = array.to_string();
         let event = Incoming {
-            array: array.to_string().into(),
+            plain: PlainEvent::of(&array),
+            array: array.into(),
             name,
             attachments: Vec::new(),
             ack: Some(1),

@@ -135,6 +135,7 @@ impl<A: Application> Connection<A> {
             ack: packet.ack,
             array: packet.payload,
             event: packet.event,
+            plain: packet.plain,
             attachments: Vec::with_capacity(packet.attachments),
         };
         if packet.attachments == 0 {
@@ -161,6 +162,7 @@ impl<A: Application> Connection<A> {
                 let event = Incoming {
                     array: arrived.array,
                     name,
+                    plain: arrived.plain,
                     attachments: arrived.attachments,
                     ack,
                 };

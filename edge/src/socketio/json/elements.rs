@@ -24,13 +24,6 @@ pub struct Elements {
     at: usize,
 }
 
-/// What stands behind the first element of such an array, up to its end.
-pub(crate) fn behind_first(array: &Bytes) -> Option<&[u8]> {
-    let mut all = elements(array);
-    all.next()?;
-    array[all.at..].trim_ascii_end().strip_suffix(b"]")
-}
-
 impl Iterator for Elements {
     type Item = Bytes;
 

@@ -14,7 +14,6 @@ use std::ops::Range;
 use shared::limits::SIO_DEPTH_MAX;
 use shared::wire::plain_bytes;
 
-pub(crate) use elements::behind_first;
 pub use elements::{Elements, elements};
 pub(crate) use text::unquote;
 

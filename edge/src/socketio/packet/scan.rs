@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use memchr::memchr;
 use shared::limits::SIO_ATTACHMENTS_MAX;
+use shared::wire::PlainEvent;
 
 use super::Kind;
 use crate::socketio::AckId;
@@ -35,6 +36,8 @@ pub(crate) struct Packet<'a> {
     pub(crate) payload: Bytes,
     /// The name of an event, unescaped.
     pub(crate) event: Option<String>,
+    /// Where everything is in the payload, if that is an event as nearly all are.
+    pub(crate) plain: Option<PlainEvent>,
 }
 
 impl<'a> Packet<'a> {
@@ -70,6 +73,7 @@ impl<'a> Packet<'a> {
             ack,
             payload,
             event: None,
+            plain: None,
         };
         packet.check_payload()?;
         Ok(packet)
@@ -85,11 +89,25 @@ impl<'a> Packet<'a> {
             Kind::Connect | Kind::ConnectError => self.check_container(b'{', None).map(drop),
             Kind::Ack => self.check_container(b'[', placeholders).map(drop),
             Kind::Event => {
+                if self.attachments == 0 && self.glance() {
+                    return Ok(());
+                }
                 let name = self.check_container(b'[', placeholders)?;
                 self.event = Some(event_name(&name)?);
                 Ok(())
             }
         }
+    }
+
+    /// Takes an event of the plain kind apart, as nearly all are. Whether it was one; if not, that says nothing.
+    fn glance(&mut self) -> bool {
+        let array = std::str::from_utf8(&self.payload).unwrap_or_default();
+        self.plain = PlainEvent::of(array);
+        let name = self.plain.as_ref().and_then(|plain| plain.name(array));
+        self.event = name
+            .filter(|name| !RESERVED_EVENTS.contains(name))
+            .map(str::to_owned);
+        self.event.is_some()
     }
 
     /// Checks the payload and cuts off the white space behind it; returns its first element.

@@ -245,6 +245,22 @@ fn packets() -> impl Strategy<Value = (Kind, usize, String, Option<u64>, String)
     )
 }
 
+#[test]
+fn an_ordinary_event_is_understood_at_a_glance() {
+    let plain = |text: &'static str| Packet::scan(&Bytes::from_static(text.as_bytes())).unwrap().plain;
+    assert!(plain(r#"2/a,1["publish",{"stream":"a","data":{"b":[1]}}]"#).is_some());
+    assert!(plain(r#"2["publish" , {} ]"#).is_some());
+    for other in [
+        r#"2["a"]"#,
+        r#"2["a",1]"#,
+        r#"2["a",{},{}]"#,
+        r#"2["\u0061",{}]"#,
+        r#"31[{}]"#,
+    ] {
+        assert_eq!(plain(other), None, "{other}");
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read_as_it_was_meant((kind, attachments, namespace, ack, payload) in packets()) {
@@ -277,6 +293,29 @@ proptest! {
             let again = encode(&packet);
             let read_again = Packet::scan(&again);
             prop_assert_eq!(read_again, Ok(packet));
+        }
+    }
+
+    /// White space at the end has it looked through the long way.
+    #[test]
+    fn what_is_understood_at_a_glance_is_what_is_found_by_looking(
+        name in "[a-c\\\\]{1,2}|connect", object in r#"\{("[a-b]{1,2}": ?([0-9]{1,2}|"[a-z\\]{0,3}"|\[true\]|\{\}),? ?){0,3}\}"#,
+        at: prop::sample::Index, change in prop::option::of(prop::sample::select(vec!["[", "]", "{", "}", ",", "\"", "\\", " "])),
+    ) {
+        let mut text = format!("27[\"{name}\",{object}]");
+        let (at, character) = text.char_indices().nth(at.index(text.chars().count())).unwrap();
+        if let Some(change) = change {
+            text.replace_range(at..at + character.len_utf8(), change);
+        }
+        let (text, longer) = (Bytes::from(text.clone()), Bytes::from(text + " "));
+        let (glanced, looked) = (Packet::scan(&text), Packet::scan(&longer));
+        match (glanced, looked) {
+            (Ok(glanced), Ok(looked)) => {
+                prop_assert_eq!(looked.plain, None);
+                prop_assert_eq!(glanced.payload, looked.payload);
+                prop_assert_eq!(glanced.event, looked.event);
+            }
+            (glanced, looked) => prop_assert_eq!(glanced.err(), looked.err()),
         }
     }
 

@@ -18,6 +18,7 @@ async fn an_event_waits_for_its_attachments_and_is_acknowledged_with_binary() {
     let incoming = Incoming {
         array: Bytes::from(TWO),
         name: "m".to_owned(),
+        plain: None,
         attachments: vec![Bytes::from_static(&[1, 2, 3]), Bytes::new()],
         ack: Some(789),
     };

@@ -1,6 +1,7 @@
 //! Events and acknowledgements.
 
 use bytes::Bytes;
+use shared::wire::PlainEvent;
 
 use super::client::{Client, Order, Seen};
 use crate::socketio::{Answer, Incoming};
@@ -9,6 +10,7 @@ fn event(namespace: &str, array: &str, name: &str, ack: Option<u64>) -> Seen {
     let incoming = Incoming {
         array: Bytes::from(array.to_owned()),
         name: name.to_owned(),
+        plain: PlainEvent::of(array),
         attachments: Vec::new(),
         ack,
     };
@@ -34,6 +36,7 @@ async fn arguments_are_taken_one_by_one() {
     let incoming = Incoming {
         array: Bytes::from_static(br#"["a", 1 ,{"b":[2]} ]"#),
         name: "a".to_owned(),
+        plain: None,
         attachments: Vec::new(),
         ack: None,
     };
