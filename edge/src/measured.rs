@@ -21,9 +21,9 @@ pub fn ndjson_event(entry: &Entry) -> Bytes {
     tail::event_as_ndjson(entry)
 }
 
-/// Encodes an entry, unless that has been done, as the event that all Socket.IO clients get, up to their offsets.
-pub fn socketio_event(entry: &Entry) -> Bytes {
-    gateway::event_of_entry(entry).text
+/// Encodes an entry, unless that has been done, as the event that all Socket.IO clients get, up to their offsets. Returns its bytes.
+pub fn socketio_event(entry: &Entry) -> usize {
+    gateway::event_of_entry(entry).text.bytes().len()
 }
 
 /// Encodes an entry, unless that has been done, as the `event` frame of a WebSocket that speaks JSON.

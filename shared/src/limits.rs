@@ -305,6 +305,8 @@ pub const WS_REPLY_BYTES_QUEUED_MAX: usize = 64 * 1024;
 /// Bytes of a piece of a WebSocket message from which on it is kept shared until it is written; below that a copy
 /// next to its neighbours is cheaper.
 pub const WS_SHARED_PIECE_BYTES_MIN: usize = 16 * 1024;
+/// Bytes that each thread keeps for the next queue of a WebSocket that fills.
+pub const WS_SPARE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that one read of a WebSocket brings at the most: memory that all sockets of a thread share.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
 /// How long the close of a WebSocket waits for its other side.

@@ -45,6 +45,8 @@ pub struct Subscriber {
     slots: Vec<Option<Box<Slot>>>,
     /// How many of the slots are taken.
     followed: usize,
+    /// How many of them have an `until`.
+    bounded: usize,
     /// Slots that may have something to deliver, each at most once.
     ready: VecDeque<u32>,
     /// Whether the last deliveries ended because there were enough of them.
@@ -62,6 +64,7 @@ impl Subscriber {
             bell: Arc::default(),
             slots: Vec::new(),
             followed: 0,
+            bounded: 0,
             ready: VecDeque::new(),
             full: false,
             until_timer: None,
@@ -108,8 +111,9 @@ impl Subscriber {
             }
             self.slots.push(None);
         }
-        self.slots[index] = Some(Box::new(slot));
         self.followed += 1;
+        self.bounded += usize::from(slot.until().is_some());
+        self.slots[index] = Some(Box::new(slot));
         self.make_ready(index);
         Ok(joined)
     }
@@ -251,6 +255,9 @@ impl Subscriber {
 
     /// How long until the first stream that has an `until` reaches it by the clock.
     fn next_until(&self) -> Option<Duration> {
+        if self.bounded == 0 {
+            return None;
+        }
         let now_ms = time::now_ms();
         let untils = self
             .slots
@@ -304,8 +311,11 @@ impl Subscriber {
     }
 
     fn remove(&mut self, index: usize) {
-        self.slots[index] = None;
+        let Some(slot) = self.slots[index].take() else {
+            return;
+        };
         self.followed -= 1;
+        self.bounded -= usize::from(slot.until().is_some());
         self.ready.retain(|ready| *ready != number(index));
         // A merged tail may have just one stream left, which from now on delivers when it is ready, not in a merge.
         self.make_all_ready();

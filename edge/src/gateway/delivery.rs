@@ -16,6 +16,7 @@ use shared::wire::{self, push_json_string, push_json_time};
 use shared::{Cursor, DEFAULT_EVENT, Entry, Event, Payload, StreamName};
 use smallvec::SmallVec;
 
+use crate::engineio::Piece;
 use crate::socketio::RESERVED_EVENTS;
 use crate::wire_slots::WireSlot;
 
@@ -23,10 +24,10 @@ use crate::wire_slots::WireSlot;
 const FRAME_BYTES: usize = 192;
 
 /// An event as a client gets it, except for what only this client gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Encoded {
+#[derive(Debug, Clone)]
+pub(crate) struct Encoded<'a> {
     /// The array of its name and arguments, open.
-    pub(crate) text: Bytes,
+    pub(crate) text: Piece<'a>,
     /// Its binary parts.
     pub(crate) attachments: SmallVec<[Bytes; 1]>,
 }
@@ -74,7 +75,7 @@ impl Notice {
 }
 
 /// An entry of a stream: made on first use, shared from then on.
-pub(crate) fn entry(entry: &Entry) -> Encoded {
+pub(crate) fn entry(entry: &Entry) -> Encoded<'_> {
     let packed = entry.wire(WireSlot::SocketIo.index(), |entry| {
         pack(&entry.event, |out, other_name| push_meta(out, entry, other_name))
     });
@@ -110,7 +111,7 @@ pub(crate) fn degraded(stream: &StreamName, since_ms: u64, out: &mut Vec<u8>) {
 }
 
 /// What [`pack`] has put together.
-pub(crate) fn unpack(packed: &Bytes, event: &Event) -> Encoded {
+pub(crate) fn unpack<'a>(packed: &'a Bytes, event: &Event) -> Encoded<'a> {
     let count = packed.first().copied().map_or(0, usize::from);
     let (numbers, _) = packed
         .get(1..)
@@ -123,7 +124,7 @@ pub(crate) fn unpack(packed: &Bytes, event: &Event) -> Encoded {
         event.data.raw().slice(start..start + len)
     };
     Encoded {
-        text: packed.slice(1 + count * 2 * NUMBER_BYTES..),
+        text: Piece::SharedFrom(packed, 1 + count * 2 * NUMBER_BYTES),
         attachments: numbers.iter().take(count).map(part).collect(),
     }
 }

@@ -21,6 +21,8 @@ pub enum Piece<'a> {
     Copied(&'a [u8]),
     /// Shared with others where it is large, else copied.
     Shared(&'a Bytes),
+    /// As that, without so many bytes at the beginning.
+    SharedFrom(&'a Bytes, usize),
 }
 
 impl<'a> Piece<'a> {
@@ -29,7 +31,19 @@ impl<'a> Piece<'a> {
         match self {
             Self::Copied(bytes) => bytes,
             Self::Shared(bytes) => bytes,
+            Self::SharedFrom(bytes, from) => bytes.get(from..).unwrap_or_default(),
         }
+    }
+
+    /// A hold on its bytes, if they are to be shared.
+    fn shared(self) -> Option<Bytes> {
+        let (bytes, from) = match self {
+            Self::Copied(_) => return None,
+            Self::Shared(bytes) => (bytes, 0),
+            Self::SharedFrom(bytes, from) => (bytes, from),
+        };
+        let large = bytes.len() >= from.saturating_add(WS_SHARED_PIECE_BYTES_MIN);
+        large.then(|| bytes.slice(from..))
     }
 }
 
@@ -56,12 +70,12 @@ impl Outgoing {
         }
         frame::push_header(opcode, length, &mut self.copied);
         for piece in pieces {
-            match piece {
-                Piece::Shared(bytes) if bytes.len() >= WS_SHARED_PIECE_BYTES_MIN => {
+            match piece.shared() {
+                Some(bytes) => {
                     self.bytes += bytes.len();
-                    self.shared.push_back((self.copied.len(), bytes.clone()));
+                    self.shared.push_back((self.copied.len(), bytes));
                 }
-                piece => self.copied.extend_from_slice(piece.bytes()),
+                None => self.copied.extend_from_slice(piece.bytes()),
             }
         }
         self.bytes += self.copied.len() - before;
@@ -189,7 +203,7 @@ impl Outgoing {
 mod spare {
     use std::cell::Cell;
 
-    use shared::limits::WS_SHARED_PIECE_BYTES_MIN;
+    use shared::limits::WS_SPARE_BYTES_MAX;
 
     thread_local! {
         static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -200,7 +214,7 @@ mod spare {
     }
 
     pub(super) fn give(mut memory: Vec<u8>) {
-        if memory.capacity() > 0 && memory.capacity() <= WS_SHARED_PIECE_BYTES_MIN {
+        if memory.capacity() > 0 && memory.capacity() <= WS_SPARE_BYTES_MAX {
             memory.clear();
             SPARE.set(memory);
         }
@@ -222,14 +236,14 @@ mod tests {
     #[derive(Debug, Clone)]
     struct Message {
         binary: bool,
-        /// Whether a piece is shared, and its bytes.
-        pieces: Vec<(bool, Vec<u8>)>,
+        /// Whether a piece is shared, after how many bytes that are left out, and its bytes.
+        pieces: Vec<(Option<usize>, Vec<u8>)>,
     }
 
     fn message() -> impl Strategy<Value = Message> {
         let length =
             prop_oneof![3 => 0usize..200, 1 => WS_SHARED_PIECE_BYTES_MIN - 1..WS_SHARED_PIECE_BYTES_MIN + 99];
-        let piece = (any::<bool>(), any::<u8>(), length)
+        let piece = (prop::option::of(0usize..3), any::<u8>(), length)
             .prop_map(|(shared, byte, length)| (shared, vec![byte; length]));
         (any::<bool>(), prop::collection::vec(piece, 0..4))
             .prop_map(|(binary, pieces)| Message { binary, pieces })
@@ -241,19 +255,20 @@ mod tests {
         } else {
             Opcode::Text
         };
-        let owned: Vec<(bool, Bytes)> = message
+        let owned: Vec<(Option<usize>, Bytes)> = message
             .pieces
             .iter()
-            .map(|(shared, bytes)| (*shared, Bytes::from(bytes.clone())))
+            .map(|(shared, bytes)| {
+                let before = vec![b'!'; shared.unwrap_or_default()];
+                (*shared, Bytes::from([before, bytes.clone()].concat()))
+            })
             .collect();
         let pieces: Vec<Piece<'_>> = owned
             .iter()
-            .map(|(shared, bytes)| {
-                if *shared {
-                    Piece::Shared(bytes)
-                } else {
-                    Piece::Copied(bytes)
-                }
+            .map(|(shared, bytes)| match shared {
+                None => Piece::Copied(bytes),
+                Some(0) => Piece::Shared(bytes),
+                Some(from) => Piece::SharedFrom(bytes, *from),
             })
             .collect();
         out.push(opcode, pieces.iter().copied());

@@ -173,6 +173,10 @@ impl<P: Protocol> Session<P> {
         if !self.core.is_open() {
             self.drop_post(PostAnswer::Taken);
         }
+        if let Link::Polling(_) = &self.link {
+            // What waits for the next GET may wait long.
+            self.outbox.frames().settle_down();
+        }
         // The clocks have to know of what is unsent, and the client to be read as soon as it may be.
         moved || unsent == self.outbox.is_empty() || (!listening && self.wants_input())
     }

@@ -184,14 +184,14 @@ impl Session {
                     self.subscriptions.advance(&entry.stream, entry.cursor);
                     if let Some(Encoded { text, attachments }) = self.heard(entry) {
                         self.end_of_event(end);
-                        emit(&[Piece::Shared(&text), Piece::Copied(end)], &attachments);
+                        emit(&[text, Piece::Copied(end)], &attachments);
                         events += 1;
                     }
                     continue;
                 }
                 Delivery::Ephemeral(event) => {
                     if let Some(Encoded { text, attachments }) = self.overheard(event) {
-                        emit(&[Piece::Shared(&text), Piece::Copied(b"]")], &attachments);
+                        emit(&[text, Piece::Copied(b"]")], &attachments);
                         events += 1;
                     }
                     continue;
@@ -222,11 +222,11 @@ impl Session {
     }
 
     /// What the client gets of an entry: nothing if it sent it itself and wants no echo.
-    fn heard(&self, entry: &Entry) -> Option<Encoded> {
+    fn heard<'a>(&self, entry: &'a Entry) -> Option<Encoded<'a>> {
         (!self.is_own(&entry.event)).then(|| delivery::entry(entry))
     }
 
-    fn overheard(&self, event: &EphemeralEvent) -> Option<Encoded> {
+    fn overheard<'a>(&self, event: &'a EphemeralEvent) -> Option<Encoded<'a>> {
         if self.is_own(&event.event) {
             return None;
         }
