@@ -1,5 +1,6 @@
 //! What all requests share, and the router that leads them to their handlers.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,9 +18,12 @@ use crate::origins::Origins;
 use crate::rate::RateLimits;
 use crate::{gateway, http, metrics, ws};
 
-/// What all requests share. Cheap to clone.
+/// What all requests share. Each of them clones it, several times: that is one count.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Parts>);
+
+/// What an [`AppState`] consists of.
+pub struct Parts {
     /// The name of this edge among those that share the log.
     pub edge: EdgeId,
     /// The way to the other edges.
@@ -39,6 +43,13 @@ pub struct AppState {
     pub origins: Arc<Origins>,
 }
 
+impl Deref for AppState {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl AppState {
     /// The state of an edge that has just started.
     ///
@@ -54,7 +65,7 @@ impl AppState {
             answer_timeout: sio.ping_interval + sio.ping_timeout + CLUSTER_ANSWER_SLACK,
             peer_timeout: config.limits.peer_timeout,
         };
-        Self {
+        Self(Arc::new(Parts {
             cluster: Arc::new(Cluster::new(Arc::clone(log.edges()), host)),
             // It is no secret, it only has to be another one than that of any other edge.
             edge: EdgeId::from_random(std::array::from_fn(|_| fastrand::u8(..))),
@@ -64,7 +75,7 @@ impl AppState {
             config: Arc::new(config),
             drain,
             tasks,
-        }
+        }))
     }
 }
 

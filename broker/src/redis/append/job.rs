@@ -7,7 +7,7 @@ use shared::{Event, fields};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
-use crate::{AppendError, Appended, Durability, IdempotencyKey};
+use crate::{AppendError, Appended, Durability, IdempotencyKey, NewEvent};
 
 /// The result of one event.
 pub(super) type Outcome = Result<Appended, AppendError>;
@@ -51,44 +51,37 @@ pub(super) struct Item {
     job: Option<Arc<Job>>,
 }
 
-/// What a job begins with, one for each event, in order.
-pub(super) enum Candidate {
-    /// To be appended.
-    Take(Event, Option<IdempotencyKey>, Durability),
-    /// Refused already.
-    Refuse(AppendError),
-}
-
-/// Makes the items of one `submit`; those refused have their result already.
+/// Makes the items of one `submit`, except of events that are `refused`: those have their result already. Events that do not
+/// say how durable they are to be are as `durability` says.
 pub(super) fn items(
-    candidates: Vec<Candidate>,
+    events: Vec<NewEvent>,
+    durability: Durability,
     deadline: Instant,
+    refused: impl Fn(&NewEvent) -> Option<AppendError>,
     reply: oneshot::Sender<Vec<Outcome>>,
     room: Vec<Room>,
 ) -> Vec<Item> {
-    let refusal = |candidate: &Candidate| match candidate {
-        // Overwritten when the item is settled, which each is.
-        Candidate::Take(..) => Err(AppendError::Unconfirmed),
-        Candidate::Refuse(error) => Err(error.clone()),
-    };
+    // Overwritten when the item is settled, which each is.
+    let first = |event| Err(refused(event).unwrap_or(AppendError::Unconfirmed));
     let job = Arc::new(Job {
-        results: Mutex::new(candidates.iter().map(refusal).collect()),
+        results: Mutex::new(events.iter().map(first).collect()),
         reply: Some(reply),
         _room: room,
     });
-    let item = |(slot, candidate)| match candidate {
-        Candidate::Take(event, key, durability) => Some(Item {
-            key,
-            durability,
-            deadline,
-            maybe_appended: false,
-            event,
-            slot,
-            job: Some(Arc::clone(&job)),
-        }),
-        Candidate::Refuse(_) => None,
+    let item = |(slot, new): (usize, NewEvent)| Item {
+        key: new.key,
+        durability: new.durability.unwrap_or(durability),
+        deadline,
+        maybe_appended: false,
+        event: new.event,
+        slot,
+        job: Some(Arc::clone(&job)),
     };
-    candidates.into_iter().enumerate().filter_map(item).collect()
+    let taken = events.into_iter().enumerate();
+    taken
+        .filter(|(_, new)| refused(new).is_none())
+        .map(item)
+        .collect()
 }
 
 impl Item {
@@ -144,14 +137,13 @@ pub(super) mod testing {
         keyed: bool,
         deadline: Instant,
     ) -> (Vec<Item>, Results) {
-        let candidate = |n: u64| {
+        let event = |n: u64| {
             let text = n.to_string();
             let key = keyed.then(|| text.parse().unwrap_or_else(|_| unreachable!("digits are a key")));
-            Candidate::Take(
-                Event::new(Payload::Json(Bytes::from(text))),
+            NewEvent {
                 key,
-                Durability::Primary,
-            )
+                ..NewEvent::new(Event::new(Payload::Json(Bytes::from(text))))
+            }
         };
         let semaphore = Arc::new(Semaphore::new(2));
         let permit = || {
@@ -164,8 +156,9 @@ pub(super) mod testing {
             _bytes: permit(),
         };
         let (reply, results) = oneshot::channel();
-        let candidates = numbers.into_iter().map(candidate).collect();
-        (items(candidates, deadline, reply, vec![room]), results)
+        let events = numbers.into_iter().map(event).collect();
+        let items = items(events, Durability::Primary, deadline, |_| None, reply, vec![room]);
+        (items, results)
     }
 
     /// The number that is an item's data.

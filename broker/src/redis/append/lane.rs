@@ -4,6 +4,7 @@
 mod durable;
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub(super) struct Lane {
     topology: Arc<Topology>,
     /// Which node has which slot, as far as this lane has heard.
     nodes: watch::Receiver<Arc<Nodes>>,
+    /// How long answers take. Made when it is first needed: a recorder that comes after it is not heard of.
+    latency: Option<metrics::Histogram>,
 }
 
 impl Lane {
@@ -73,6 +76,7 @@ impl Lane {
             upkeep: Upkeep::default(),
             nodes: topology.nodes(),
             topology,
+            latency: None,
         };
         lane.nodes_changed();
         lane
@@ -82,13 +86,14 @@ impl Lane {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut tick = interval(APPEND_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stopped = pin!(stop.cancelled());
         let mut open = true;
         while open || !self.is_idle() {
             self.send_all();
             let idle = self.is_idle();
             tokio::select! {
                 biased;
-                () = stop.cancelled(), if !self.arrivals.is_closed() => self.arrivals.close(),
+                () = &mut stopped, if !self.arrivals.is_closed() => self.arrivals.close(),
                 _ = tick.tick(), if !idle => self.look_at_the_clock(),
                 (route, news) = poll_fn(|cx| route::poll_news(&mut self.routes, cx)) => match news {
                     News::Answer(answer) => self.answered(route, answer),
@@ -208,8 +213,11 @@ impl Lane {
                 self.lost(route, why);
             }
             answer => {
-                metrics::histogram!("weir_redis_latency_seconds", "op" => "append")
-                    .record(sent_at.elapsed().as_secs_f64());
+                self.latency
+                    .get_or_insert_with(
+                        || metrics::histogram!("weir_redis_latency_seconds", "op" => "append"),
+                    )
+                    .record(sent_at.elapsed());
                 self.settle(route, batch, answer);
             }
         }

@@ -42,7 +42,7 @@ use super::keys::KeyTemplate;
 use super::topology::{LaneId, Topology};
 use crate::hub::lock;
 use crate::{AppendError, Durability, NewEvent, Receipt, Unavailable};
-use job::{Candidate, Room};
+use job::Room;
 use lane::{Arrival, Lane, Rules};
 
 /// Handle of the lanes.
@@ -131,22 +131,21 @@ impl Lanes {
         if self.stop.is_cancelled() {
             return Err(AppendError::Closed);
         }
-        let mut asked: BTreeMap<Durability, (usize, usize)> = BTreeMap::new();
-        let candidate = |new: NewEvent| {
+        let size_max = self.event_bytes_max;
+        let too_large = |new: &NewEvent| {
             let size_bytes = new.event.size_bytes();
-            if size_bytes > self.event_bytes_max {
-                return Candidate::Refuse(AppendError::TooLarge {
-                    size_bytes,
-                    limit_bytes: self.event_bytes_max,
-                });
-            }
+            (size_bytes > size_max).then_some(AppendError::TooLarge {
+                size_bytes,
+                limit_bytes: size_max,
+            })
+        };
+        let mut asked: BTreeMap<Durability, (usize, usize)> = BTreeMap::new();
+        for new in events.iter().filter(|new| too_large(new).is_none()) {
             let durability = new.durability.unwrap_or(self.durability);
             let (entries, bytes) = asked.entry(durability).or_default();
             *entries += 1;
-            *bytes += size_bytes;
-            Candidate::Take(new.event, new.key, durability)
-        };
-        let candidates: Vec<_> = events.into_iter().map(candidate).collect();
+            *bytes += new.event.size_bytes();
+        }
         // What has waited for Redis must still have the time for its answer.
         let longest = APPEND_TIMEOUT.max(self.rules.outage_wait + APPEND_ANSWER_TIMEOUT);
         let mut deadline = Instant::now() + longest;
@@ -165,7 +164,7 @@ impl Lanes {
             lanes.push((durability, lane));
         }
         let (reply, receipt) = Receipt::new();
-        let mut items = job::items(candidates, deadline, reply, rooms);
+        let mut items = job::items(events, self.durability, deadline, too_large, reply, rooms);
         while let Some((durability, lane)) = lanes.pop() {
             let (now, later) = match lanes.is_empty() {
                 true => (std::mem::take(&mut items), Vec::new()),
@@ -211,6 +210,11 @@ impl LaneHandle {
         let permits = |wanted: usize, all: usize| u32::try_from(wanted.min(all)).unwrap_or(u32::MAX);
         let entries = permits(entries, APPENDS_QUEUED_MAX);
         let bytes = permits(bytes, APPEND_BYTES_QUEUED_MAX);
+        // Mostly there are places, and then nothing has to be made that wakes.
+        let free = |places: &Arc<Semaphore>, wanted| Arc::clone(places).try_acquire_many_owned(wanted);
+        if let (Ok(_entries), Ok(_bytes)) = (free(&self.entries, entries), free(&self.bytes, bytes)) {
+            return Ok(Some(Room { _entries, _bytes }));
+        }
         let room = async {
             Ok(Room {
                 _entries: Arc::clone(&self.entries).acquire_many_owned(entries).await?,

@@ -190,6 +190,7 @@ impl TailLoop {
         let mut checks = tokio::time::interval(TAIL_CHECK_INTERVAL);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard_at = Instant::now();
+        let mut latency = None;
         loop {
             self.take_news();
             self.take_due();
@@ -219,7 +220,9 @@ impl TailLoop {
             self.asked_at = Some(started);
             self.read_dirty(pipe).await?;
             heard_at = self.answered();
-            metrics::histogram!("weir_redis_latency_seconds", "op" => "tail").record(started.elapsed());
+            latency
+                .get_or_insert_with(|| metrics::histogram!("weir_redis_latency_seconds", "op" => "tail"))
+                .record(started.elapsed());
         }
     }
 
