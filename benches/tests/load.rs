@@ -27,6 +27,7 @@ async fn over_every_protocol_everything_comes() {
     let cluster = Cluster::start(Server::Weir, &Settings::default()).await.unwrap();
     for protocol in [
         Protocol::SocketIo,
+        Protocol::SocketIoPolling,
         Protocol::WebSocket,
         Protocol::Sse,
         Protocol::Ndjson,

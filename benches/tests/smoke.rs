@@ -55,6 +55,15 @@ async fn events_come_through_two_edges() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_polls_gets_every_event() {
+    let servers: Vec<_> = Server::ALL
+        .into_iter()
+        .filter(|server| *server != Server::Bare)
+        .collect();
+    deliveries(Scenario::Polling, &servers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slow_readers_have_everything_in_the_end() {
     let servers: Vec<_> = Server::ALL
         .into_iter()

@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as a response that never ends needs.
+//! As much of HTTP/1.1 as responses need that never end, or say how long they are.
 
 use anyhow::{Context, bail, ensure};
 
@@ -6,6 +6,8 @@ use anyhow::{Context, bail, ensure};
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a line that says how long a chunk is.
 const SIZE_BYTES_MAX: usize = 64;
+/// Bytes of a body at the most.
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of a line at the most.
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -22,6 +24,20 @@ pub(crate) fn head(bytes: &[u8], status: &str) -> anyhow::Result<Option<usize>> 
     let first = String::from_utf8_lossy(first);
     ensure!(first.split(' ').nth(1) == Some(status), "answered with {first}");
     Ok(Some(end + 4))
+}
+
+/// How long the body is that follows a head (RFC 9112, section 6.2).
+pub(crate) fn length(head: &[u8]) -> anyhow::Result<usize> {
+    const NAME: &[u8] = b"content-length:";
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let value = lines.find_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then_some(value)
+    });
+    let value = value.context("an answer that does not say how long it is")?;
+    let length = std::str::from_utf8(value.trim_ascii())?.parse()?;
+    ensure!(length <= BODY_BYTES_MAX, "an answer of {length} bytes");
+    Ok(length)
 }
 
 /// Takes the chunks of a body apart (RFC 9112, section 7.1).
@@ -132,6 +148,21 @@ mod tests {
     fn an_end_and_nonsense_are_errors() {
         for body in [&b"0\r\n\r\n"[..], b"x\r\n", b"ffffffffffffffff\r\n", &[b'1'; 100]] {
             assert!(Chunks::default().feed(body, |_| Ok(())).is_err(), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_as_long_as_its_head_says() {
+        assert_eq!(
+            length(b"HTTP/1.1 200 OK\r\na: b\r\nContent-LENGTH:  12 \r\n\r\n").unwrap(),
+            12
+        );
+        for head in [
+            &b"HTTP/1.1 200 OK\r\n\r\n"[..],
+            b"content-length: x\r\n",
+            b"content-length: 99999999999\r\n",
+        ] {
+            assert!(length(head).is_err());
         }
     }
 

@@ -13,6 +13,7 @@ mod figures;
 pub(crate) mod frame;
 pub(crate) mod http;
 pub mod payload;
+mod polling;
 mod publisher;
 mod reader;
 mod session;

@@ -223,7 +223,7 @@ impl Outlet {
         let mut unsent = Vec::new();
         // Tails cannot publish; the server that has them has WebSockets for that.
         let protocol = match protocol {
-            Protocol::SocketIo => Protocol::SocketIo,
+            Protocol::SocketIo | Protocol::SocketIoPolling => Protocol::SocketIo,
             _ => Protocol::WebSocket,
         };
         let session = Session::open(protocol, Role::Stays, &server.to_string(), &mut unsent)?;

@@ -6,6 +6,7 @@ use std::io::Write;
 use anyhow::{bail, ensure};
 
 use super::http::{Chunks, Lines, head};
+use super::polling::Polling;
 use super::{frame, payload};
 
 /// How a client speaks with the server.
@@ -13,6 +14,8 @@ use super::{frame, payload};
 pub enum Protocol {
     /// Socket.IO over WebSocket.
     SocketIo,
+    /// Socket.IO over HTTP long polling. Nothing can be published on it.
+    SocketIoPolling,
     /// Weir's own frames on `/v1/ws`, in JSON.
     WebSocket,
     /// A tail as server-sent events. Nothing can be published on it.
@@ -61,6 +64,8 @@ pub(super) struct Session {
     state: State,
     chunks: Chunks,
     lines: Lines,
+    /// Of a connection that polls.
+    polling: Option<Polling>,
 }
 
 impl Session {
@@ -71,22 +76,32 @@ impl Session {
         host: &str,
         out: &mut Vec<u8>,
     ) -> anyhow::Result<Self> {
+        let polling = match protocol {
+            Protocol::SocketIoPolling => Some(Polling::open(host, out)),
+            _ => None,
+        };
         let upgrade = "upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-version: 13\r\n\
                        sec-websocket-key: d2VpciBpcyBtZWFzdXJlZA==\r\n";
-        let (target, headers) = match (protocol, &role) {
-            (Protocol::SocketIo, _) => ("/socket.io/?EIO=4&transport=websocket".to_owned(), upgrade),
-            (Protocol::WebSocket, _) => ("/v1/ws".to_owned(), upgrade),
-            (Protocol::Sse, Role::Follows(stream)) => (tail(stream), "accept: text/event-stream\r\n"),
-            (Protocol::Ndjson, Role::Follows(stream)) => (tail(stream), "accept: application/x-ndjson\r\n"),
+        let request = match (protocol, &role) {
+            (Protocol::SocketIoPolling, _) => None,
+            (Protocol::SocketIo, _) => Some(("/socket.io/?EIO=4&transport=websocket".to_owned(), upgrade)),
+            (Protocol::WebSocket, _) => Some(("/v1/ws".to_owned(), upgrade)),
+            (Protocol::Sse, Role::Follows(stream)) => Some((tail(stream), "accept: text/event-stream\r\n")),
+            (Protocol::Ndjson, Role::Follows(stream)) => {
+                Some((tail(stream), "accept: application/x-ndjson\r\n"))
+            }
             (Protocol::Sse | Protocol::Ndjson, Role::Stays) => bail!("a tail follows a stream"),
         };
-        write!(out, "GET {target} HTTP/1.1\r\nhost: {host}\r\n{headers}\r\n")?;
+        if let Some((target, headers)) = request {
+            write!(out, "GET {target} HTTP/1.1\r\nhost: {host}\r\n{headers}\r\n")?;
+        }
         Ok(Self {
             protocol,
             role,
             state: State::Opening,
             chunks: Chunks::default(),
             lines: Lines::default(),
+            polling,
         })
     }
 
@@ -115,11 +130,14 @@ impl Session {
         out: &mut Vec<u8>,
         mut told: impl FnMut(Incoming<'_>),
     ) -> anyhow::Result<usize> {
+        if self.protocol == Protocol::SocketIoPolling {
+            return self.polled(bytes, out, &mut told);
+        }
         let mut at = 0;
         if self.state == State::Opening {
             let status = match self.protocol {
                 Protocol::SocketIo | Protocol::WebSocket => "101",
-                Protocol::Sse | Protocol::Ndjson => "200",
+                Protocol::SocketIoPolling | Protocol::Sse | Protocol::Ndjson => "200",
             };
             let Some(length) = head(bytes, status)? else {
                 return Ok(0);
@@ -135,7 +153,7 @@ impl Session {
                     self.frame(frame.opcode, frame.payload, out, &mut told)?;
                 }
             }
-            Protocol::Sse | Protocol::Ndjson => {
+            Protocol::SocketIoPolling | Protocol::Sse | Protocol::Ndjson => {
                 let (mut chunks, mut lines) =
                     (std::mem::take(&mut self.chunks), std::mem::take(&mut self.lines));
                 at += chunks.feed(&bytes[at..], |data| {
@@ -187,6 +205,36 @@ impl Session {
         }
     }
 
+    /// Answers to what was asked by polling; each leads to the next request.
+    fn polled(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        told: &mut impl FnMut(Incoming<'_>),
+    ) -> anyhow::Result<usize> {
+        let mut at = 0;
+        while let Some(polling) = &mut self.polling
+            && let Some((length, packets)) = polling.answer(&bytes[at..])?
+        {
+            at += length;
+            for packet in packets {
+                self.packet(packet, out, told)?;
+            }
+            if let Some(polling) = &mut self.polling {
+                polling.next(out);
+            }
+        }
+        Ok(at)
+    }
+
+    /// Says a packet of Engine.IO.
+    fn say(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        match &mut self.polling {
+            Some(polling) => polling.say(write),
+            None => frame::write(out, frame::TEXT, write),
+        }
+    }
+
     /// A packet of Engine.IO, with one of Socket.IO in it.
     fn packet(
         &mut self,
@@ -205,12 +253,13 @@ impl Session {
                     self.become_ready(told);
                 }
             }
-            [b'2', ..] => frame::write(out, frame::TEXT, |out| out.push(b'3')),
-            [b'0', ..] => frame::write(out, frame::TEXT, |out| out.extend_from_slice(b"40")),
+            [b'2', ..] => self.say(out, |out| out.push(b'3')),
+            [b'0', ..] => self.say(out, |out| out.extend_from_slice(b"40")),
             [b'4', b'0', ..] => match &self.role {
-                Role::Follows(stream) => frame::write(out, frame::TEXT, |out| {
-                    let _ = write!(out, r#"420["subscribe",{{"stream":"{stream}"}}]"#);
-                }),
+                Role::Follows(stream) => {
+                    let subscribe = format!(r#"420["subscribe",{{"stream":"{stream}"}}]"#);
+                    self.say(out, |out| out.extend_from_slice(subscribe.as_bytes()));
+                }
                 Role::Stays => self.become_ready(told),
             },
             [b'6', ..] => {}

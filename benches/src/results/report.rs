@@ -40,14 +40,14 @@ pub fn summary(runs: &[Run], folder: &str) -> String {
 /// What a scenario found, for a terminal.
 pub fn text(outcomes: &[Outcome]) -> String {
     let mut out = table(outcomes) + &notes(outcomes);
-    for judgment in outcomes.iter().flat_map(|outcome| &outcome.judgments) {
+    let judged = outcomes
+        .iter()
+        .flat_map(|outcome| outcome.judgments.iter().map(move |judgment| (outcome, judgment)));
+    for (outcome, judgment) in judged {
         let verdict = if judgment.met { "met" } else { "MISSED" };
         let measured = Unit::Ratio.show(judgment.measured);
-        let _ = writeln!(
-            out,
-            "{verdict}: {} {measured}, {}",
-            judgment.what, judgment.target
-        );
+        let what = subject(outcomes, outcome, judgment);
+        let _ = writeln!(out, "{verdict}: {what} {measured}, {}", judgment.target);
     }
     out
 }
@@ -61,7 +61,7 @@ fn targets(runs: &[Run], report: &str) -> String {
     for run in runs {
         for outcome in &run.outcomes {
             for judgment in &outcome.judgments {
-                let Judgment { what, target, .. } = judgment;
+                let (what, target) = (subject(&run.outcomes, outcome, judgment), &judgment.target);
                 let measured = Unit::Ratio.show(judgment.measured);
                 let verdict = if judgment.met { "met" } else { "**missed**" };
                 let _ = writeln!(
@@ -73,6 +73,17 @@ fn targets(runs: &[Run], report: &str) -> String {
         }
     }
     out
+}
+
+/// What was judged; with what it was measured at, where the same was judged elsewhere in the scenario.
+fn subject(outcomes: &[Outcome], outcome: &Outcome, judgment: &Judgment) -> String {
+    let same = outcomes
+        .iter()
+        .filter(|other| other.judgments.iter().any(|one| one.what == judgment.what));
+    match same.count() {
+        0..=1 => judgment.what.clone(),
+        _ => format!("{}; {}", judgment.what, outcome.variant),
+    }
 }
 
 /// The figures of one scenario. A column for each name, in the order in which the names first come up.

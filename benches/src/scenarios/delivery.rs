@@ -12,6 +12,7 @@ use crate::servers::{Cluster, Server, Settings};
 #[derive(Debug, Clone)]
 pub(super) struct Setup {
     pub(super) edges: usize,
+    pub(super) protocol: Protocol,
     pub(super) sockets: usize,
     pub(super) streams: usize,
     pub(super) publishers: usize,
@@ -38,7 +39,7 @@ impl Setup {
     pub(super) fn target(&self, cluster: &Cluster) -> Target {
         Target {
             servers: cluster.addresses(),
-            protocol: Protocol::SocketIo,
+            protocol: self.protocol,
             sockets: self.sockets,
             streams: (0..self.streams).map(|n| format!("bench:{n}")).collect(),
             publishers: self.publishers,

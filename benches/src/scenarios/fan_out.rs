@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::delivery::{Pace, Setup, Sweep, mark, of, ratio, sweep};
 use crate::Size;
-use crate::load::Figures;
+use crate::load::{Figures, Protocol};
 use crate::results::{Judgment, Outcome};
 use crate::servers::Server;
 
@@ -35,6 +35,7 @@ pub async fn measure(size: Size) -> anyhow::Result<Vec<Outcome>> {
     };
     let setup = Setup {
         edges: 2,
+        protocol: Protocol::SocketIo,
         sockets,
         streams: 1,
         publishers: 1,

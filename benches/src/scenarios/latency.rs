@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::delivery::{Pace, Setup, Sweep, mark, of, ratio, sweep};
 use crate::Size;
-use crate::load::Figures;
+use crate::load::{Figures, Protocol};
 use crate::results::{Judgment, Outcome};
 use crate::servers::Server;
 
@@ -26,6 +26,7 @@ pub async fn measure(size: Size) -> anyhow::Result<Vec<Outcome>> {
     };
     let setup = Setup {
         edges: 2,
+        protocol: Protocol::SocketIo,
         // One follower of each stream at each edge.
         sockets: 2 * STREAMS,
         streams: STREAMS,

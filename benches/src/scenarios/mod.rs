@@ -9,6 +9,7 @@ mod follower;
 pub mod idle;
 pub mod ingest;
 pub mod latency;
+pub mod polling;
 pub mod records;
 pub mod recovery;
 pub mod replay;
@@ -34,6 +35,8 @@ pub enum Scenario {
     Rooms,
     /// From publish to delivery through two edges at 1,000 events a second.
     Latency,
+    /// 200 sockets over long polling and two edges, from 5 events a second to as far as it goes.
+    Polling,
     /// What 900 sockets notice of 100 that read at a hundredth of the rate.
     SlowReaders,
     /// Redis CPU per event, without edges: 10,000 streams against one.
@@ -75,6 +78,7 @@ impl Scenario {
             Self::Firehose => firehose::measure(size).await,
             Self::Rooms => rooms::measure(size).await,
             Self::Latency => latency::measure(size).await,
+            Self::Polling => polling::measure(size).await,
             Self::SlowReaders => slow::measure(size).await,
             Self::Tail => tail::measure(size).await,
             Self::Ingest => ingest::measure(size).await,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::delivery::{Pace, Setup, Sweep, of, ratio, sweep};
 use crate::Size;
-use crate::load::Figures;
+use crate::load::{Figures, Protocol};
 use crate::results::{Judgment, Outcome, Unit};
 use crate::servers::Server;
 
@@ -46,6 +46,7 @@ pub async fn measure(size: Size) -> anyhow::Result<Vec<Outcome>> {
 fn setup(streams: usize, sockets: usize) -> Setup {
     Setup {
         edges: 2,
+        protocol: Protocol::SocketIo,
         sockets,
         streams,
         publishers: 4,

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 
 use super::delivery::Setup;
 use crate::Size;
-use crate::load::{Figures, Load, Phase, Settled, Target};
+use crate::load::{Figures, Load, Phase, Protocol, Settled, Target};
 use crate::peers::Pings;
 use crate::results::{Judgment, Outcome, Unit};
 use crate::servers::{Cluster, Server, Settings};
@@ -70,6 +70,7 @@ async fn run(server: Server, sockets: usize, phase: &Phase) -> anyhow::Result<Ru
     let cluster = Cluster::start(server, &settings).await?;
     let setup = Setup {
         edges: settings.edges,
+        protocol: Protocol::SocketIo,
         sockets,
         streams: 1,
         publishers: 1,
