@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use super::median;
 use crate::load::{Figures, Load, Phase, Protocol, Settled, Target};
 use crate::results::{Judgment, Outcome};
 use crate::servers::{Cluster, Server, Settings};
@@ -100,6 +101,36 @@ pub(super) async fn sweep(server: Server, setup: &Setup, rates: &[f64], pace: Pa
         })
     };
     measure.await.with_context(|| server.name())
+}
+
+/// Rounds in which servers that are compared follow each other at one rate. What lies minutes apart differs by the machine's speed more
+/// than by the servers.
+pub(super) struct Rounds(Vec<Vec<Sweep>>);
+
+impl Rounds {
+    pub(super) async fn measure(
+        count: usize,
+        servers: &[Server],
+        setup: &Setup,
+        rate: f64,
+        pace: Pace,
+    ) -> anyhow::Result<Self> {
+        let mut rounds = Vec::new();
+        for _ in 0..count {
+            let mut round = Vec::new();
+            for server in servers {
+                round.push(sweep(*server, setup, &[rate], pace).await?);
+            }
+            rounds.push(round);
+        }
+        Ok(Self(rounds))
+    }
+
+    /// The figure of the round in which it is the median.
+    pub(super) fn middle(&self, of_round: impl Fn(&[Sweep]) -> f64) -> f64 {
+        let all = self.0.iter().map(|round| of_round(round)).collect();
+        median(all, |figure| *figure).unwrap_or(f64::NAN)
+    }
 }
 
 impl Sweep {

@@ -91,3 +91,10 @@ impl Scenario {
         }
     }
 }
+
+/// The one that is in the middle.
+fn median<T>(mut all: Vec<T>, figure: impl Fn(&T) -> f64) -> Option<T> {
+    all.sort_by(|a, b| figure(a).total_cmp(&figure(b)));
+    let middle = all.len() / 2;
+    all.into_iter().nth(middle)
+}

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::delivery::{Pace, Setup, Sweep, of, ratio, sweep};
+use super::delivery::{Pace, Rounds, Setup, Sweep, of, ratio, sweep};
 use crate::Size;
 use crate::load::{Figures, Protocol};
 use crate::results::{Judgment, Outcome, Unit};
@@ -12,13 +12,16 @@ use crate::servers::Server;
 const RATES: [f64; 5] = [1_000.0, 2_000.0, 4_000.0, 8_000.0, 16_000.0];
 /// The rate at which servers are compared.
 const COMPARED: f64 = RATES[0];
+const PEERS: [Server; 3] = [Server::NodeStreams, Server::NodeRedis, Server::Socketioxide];
+const ROUNDS: usize = 3;
 
 /// Measures every server, with many streams and with one.
 pub async fn measure(size: Size) -> anyhow::Result<Vec<Outcome>> {
-    let (streams, rates, pace) = match size {
+    let (streams, rates, rounds, pace) = match size {
         Size::Smoke => (
             100,
             &RATES[..1],
+            1,
             Pace {
                 warm_up: Duration::from_millis(200),
                 measured: Duration::from_millis(500),
@@ -27,6 +30,7 @@ pub async fn measure(size: Size) -> anyhow::Result<Vec<Outcome>> {
         Size::Full => (
             10_000,
             &RATES[..],
+            ROUNDS,
             Pace {
                 warm_up: Duration::from_secs(2),
                 measured: Duration::from_secs(6),
@@ -40,7 +44,10 @@ pub async fn measure(size: Size) -> anyhow::Result<Vec<Outcome>> {
             one.push(sweep(server, &setup(1, 2), &[COMPARED], pace).await?);
         }
     }
-    Ok(judged(&many, &one, streams))
+    let servers: Vec<Server> = std::iter::once(Server::Weir).chain(PEERS).collect();
+    let rounds = Rounds::measure(rounds, &servers, &setup(streams, streams), COMPARED, pace).await?;
+    let judgments = judgments(&many, &one, &rounds);
+    Ok(judged(&many, &one, streams, &judgments))
 }
 
 fn setup(streams: usize, sockets: usize) -> Setup {
@@ -60,8 +67,7 @@ fn redis_us(sweeps: &[Sweep], server: Server) -> Option<f64> {
     Some(figures.used.redis.cpu.as_secs_f64() * 1e6 / events)
 }
 
-fn judged(many: &[Sweep], one: &[Sweep], streams: usize) -> Vec<Outcome> {
-    let judgments = judgments(many, one);
+fn judged(many: &[Sweep], one: &[Sweep], streams: usize, judgments: &[Judgment]) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for (sweeps, what) in [
         (many, format!("{streams} streams")),
@@ -77,7 +83,7 @@ fn judged(many: &[Sweep], one: &[Sweep], streams: usize) -> Vec<Outcome> {
                 }
                 outcome.variant = format!("{what}, {}", outcome.variant);
                 if is_compared && sweep.server == Server::Weir && std::ptr::eq(sweeps, many) {
-                    outcome.judgments.clone_from(&judgments);
+                    outcome.judgments = judgments.to_vec();
                 }
                 outcomes.push(outcome);
             }
@@ -88,7 +94,7 @@ fn judged(many: &[Sweep], one: &[Sweep], streams: usize) -> Vec<Outcome> {
     outcomes
 }
 
-fn judgments(many: &[Sweep], one: &[Sweep]) -> Vec<Judgment> {
+fn judgments(many: &[Sweep], one: &[Sweep], rounds: &Rounds) -> Vec<Judgment> {
     let weir = redis_us(many, Server::Weir);
     let mut judgments = vec![Judgment::at_most(
         "Redis CPU per event beside that of one stream",
@@ -96,13 +102,13 @@ fn judgments(many: &[Sweep], one: &[Sweep]) -> Vec<Judgment> {
         2.5,
     )];
     let highest = |server| of(many, server).and_then(Sweep::highest);
-    let edge = |server| of(many, server)?.at(COMPARED).map(Figures::edge_us);
-    for peer in [Server::NodeStreams, Server::NodeRedis, Server::Socketioxide] {
+    let edge = |round: &[Sweep], server| of(round, server)?.at(COMPARED).map(Figures::edge_us);
+    for peer in PEERS {
         let name = peer.name();
         judgments.extend([
             Judgment::below(
                 format!("edge CPU per delivery beside {name}"),
-                ratio(edge(Server::Weir), edge(peer)),
+                rounds.middle(|round| ratio(edge(round, Server::Weir), edge(round, peer))),
                 1.0,
             ),
             Judgment::at_least(

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use broker::testing::RedisServer;
 
+use super::median;
 use crate::Size;
 use crate::accounts::{Accounts, Usage};
 use crate::results::{Judgment, Outcome, Unit};
@@ -176,13 +177,6 @@ async fn check(redis: &RedisServer, variant: &Variant, measured: &Measured) -> a
         "{acknowledged} events were acknowledged, {stored} are in the log"
     );
     Ok(())
-}
-
-/// The one that is in the middle.
-fn median<T>(mut all: Vec<T>, figure: impl Fn(&T) -> f64) -> Option<T> {
-    all.sort_by(|a, b| figure(a).total_cmp(&figure(b)));
-    let middle = all.len() / 2;
-    all.into_iter().nth(middle)
 }
 
 fn name((server, dialect): Way) -> String {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use broker::testing::RedisServer;
 
+use super::median;
 use crate::accounts::Accounts;
 use crate::results::{Judgment, Outcome, Unit};
 use crate::servers::{Cluster, Server, Settings};
@@ -81,12 +82,8 @@ pub async fn measure(size: Size) -> anyhow::Result<Vec<Outcome>> {
             runs.push(run.with_context(|| way.name())?);
         }
     }
-    let median = |mut runs: Vec<Measured>| {
-        runs.sort_by_key(|run| run.took);
-        let middle = runs.len() / 2;
-        runs.into_iter().nth(middle)
-    };
-    let measured: Vec<Measured> = runs.into_iter().filter_map(median).collect();
+    let middle = |runs| median(runs, |run: &Measured| run.took.as_secs_f64());
+    let measured: Vec<Measured> = runs.into_iter().filter_map(middle).collect();
     let bare = measured.first().map_or(f64::NAN, |bare| bare.took.as_secs_f64());
     let each = WAYS.iter().zip(&measured);
     Ok(each.map(|(way, run)| way.outcome(run, events, bare)).collect())
