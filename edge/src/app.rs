@@ -31,7 +31,7 @@ pub struct Parts {
     /// The streams.
     pub log: Arc<dyn Log>,
     /// Everything an operator may set.
-    pub config: Arc<Config>,
+    pub config: Config,
     /// Cancelled when the edge stops: subscribers must come back to another one, uploads end after what was read.
     pub drain: CancellationToken,
     /// Tasks that outlive the handler which started them (an upgraded WebSocket): spawn them here, so that a
@@ -72,7 +72,7 @@ impl AppState {
             log,
             rate: Arc::new(RateLimits::new(&config.rate)),
             origins: Arc::new(origins),
-            config: Arc::new(config),
+            config,
             drain,
             tasks,
         }))

@@ -130,14 +130,14 @@ impl Session {
         out: &mut Vec<u8>,
         mut told: impl FnMut(Incoming<'_>),
     ) -> anyhow::Result<usize> {
-        if self.protocol == Protocol::SocketIoPolling {
+        if self.polling.is_some() {
             return self.polled(bytes, out, &mut told);
         }
         let mut at = 0;
         if self.state == State::Opening {
             let status = match self.protocol {
                 Protocol::SocketIo | Protocol::WebSocket => "101",
-                Protocol::SocketIoPolling | Protocol::Sse | Protocol::Ndjson => "200",
+                _ => "200",
             };
             let Some(length) = head(bytes, status)? else {
                 return Ok(0);
@@ -153,7 +153,7 @@ impl Session {
                     self.frame(frame.opcode, frame.payload, out, &mut told)?;
                 }
             }
-            Protocol::SocketIoPolling | Protocol::Sse | Protocol::Ndjson => {
+            _ => {
                 let (mut chunks, mut lines) =
                     (std::mem::take(&mut self.chunks), std::mem::take(&mut self.lines));
                 at += chunks.feed(&bytes[at..], |data| {

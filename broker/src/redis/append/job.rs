@@ -51,37 +51,38 @@ pub(super) struct Item {
     job: Option<Arc<Job>>,
 }
 
-/// Makes the items of one `submit`, except of events that are `refused`: those have their result already. Events that do not
-/// say how durable they are to be are as `durability` says.
+/// Makes the items of one `submit`. `results` is what each event is told so far: [`AppendError::Unconfirmed`] if it is to be
+/// appended, which is overwritten when its item is settled; anything else refuses it. Events that do not say how durable they are
+/// to be are as `durability` says.
 pub(super) fn items(
     events: Vec<NewEvent>,
+    results: Vec<Outcome>,
     durability: Durability,
     deadline: Instant,
-    refused: impl Fn(&NewEvent) -> Option<AppendError>,
     reply: oneshot::Sender<Vec<Outcome>>,
     room: Vec<Room>,
 ) -> Vec<Item> {
-    // Overwritten when the item is settled, which each is.
-    let first = |event| Err(refused(event).unwrap_or(AppendError::Unconfirmed));
+    let item = |(slot, new): (usize, NewEvent)| {
+        matches!(results[slot], Err(AppendError::Unconfirmed)).then(|| Item {
+            key: new.key,
+            durability: new.durability.unwrap_or(durability),
+            deadline,
+            maybe_appended: false,
+            event: new.event,
+            slot,
+            job: None,
+        })
+    };
+    let mut items: Vec<Item> = events.into_iter().enumerate().filter_map(item).collect();
     let job = Arc::new(Job {
-        results: Mutex::new(events.iter().map(first).collect()),
+        results: Mutex::new(results),
         reply: Some(reply),
         _room: room,
     });
-    let item = |(slot, new): (usize, NewEvent)| Item {
-        key: new.key,
-        durability: new.durability.unwrap_or(durability),
-        deadline,
-        maybe_appended: false,
-        event: new.event,
-        slot,
-        job: Some(Arc::clone(&job)),
-    };
-    let taken = events.into_iter().enumerate();
-    taken
-        .filter(|(_, new)| refused(new).is_none())
-        .map(item)
-        .collect()
+    for item in &mut items {
+        item.job = Some(Arc::clone(&job));
+    }
+    items
 }
 
 impl Item {
@@ -156,8 +157,9 @@ pub(super) mod testing {
             _bytes: permit(),
         };
         let (reply, results) = oneshot::channel();
-        let events = numbers.into_iter().map(event).collect();
-        let items = items(events, Durability::Primary, deadline, |_| None, reply, vec![room]);
+        let events: Vec<NewEvent> = numbers.into_iter().map(event).collect();
+        let open = events.iter().map(|_| Err(AppendError::Unconfirmed)).collect();
+        let items = items(events, open, Durability::Primary, deadline, reply, vec![room]);
         (items, results)
     }
 

@@ -131,21 +131,22 @@ impl Lanes {
         if self.stop.is_cancelled() {
             return Err(AppendError::Closed);
         }
-        let size_max = self.event_bytes_max;
-        let too_large = |new: &NewEvent| {
-            let size_bytes = new.event.size_bytes();
-            (size_bytes > size_max).then_some(AppendError::TooLarge {
-                size_bytes,
-                limit_bytes: size_max,
-            })
-        };
         let mut asked: BTreeMap<Durability, (usize, usize)> = BTreeMap::new();
-        for new in events.iter().filter(|new| too_large(new).is_none()) {
+        let first = |new: &NewEvent| {
+            let size_bytes = new.event.size_bytes();
+            if size_bytes > self.event_bytes_max {
+                return Err(AppendError::TooLarge {
+                    size_bytes,
+                    limit_bytes: self.event_bytes_max,
+                });
+            }
             let durability = new.durability.unwrap_or(self.durability);
             let (entries, bytes) = asked.entry(durability).or_default();
             *entries += 1;
-            *bytes += new.event.size_bytes();
-        }
+            *bytes += size_bytes;
+            Err(AppendError::Unconfirmed)
+        };
+        let results: Vec<_> = events.iter().map(first).collect();
         // What has waited for Redis must still have the time for its answer.
         let longest = APPEND_TIMEOUT.max(self.rules.outage_wait + APPEND_ANSWER_TIMEOUT);
         let mut deadline = Instant::now() + longest;
@@ -164,7 +165,7 @@ impl Lanes {
             lanes.push((durability, lane));
         }
         let (reply, receipt) = Receipt::new();
-        let mut items = job::items(events, self.durability, deadline, too_large, reply, rooms);
+        let mut items = job::items(events, results, self.durability, deadline, reply, rooms);
         while let Some((durability, lane)) = lanes.pop() {
             let (now, later) = match lanes.is_empty() {
                 true => (std::mem::take(&mut items), Vec::new()),
